@@ -1,54 +1,35 @@
-// What a convolution does to its result u before it is stored, in one pass over memory:
+// What happens to a convolution's result before it is stored, in the same pass over memory:
 //
-//   z = scale[n, o] * u + noise_strength * noise[n, h, w] + bias[o]
+//   z = scale[n, c] * u + strength * noise[n, i, j] + bias[c]
 //   y = clamp(gain * act(z))
 //
-// Every part is optional (null pointers; the defaults leave u unchanged). Shared by all paths of
-// the convolution, so that they differ in nothing but the order of their additions.
+// Every part is optional: a null pointer leaves it out.
 #pragma once
 
 #include <cstdint>
 
 namespace pygan {
 
-enum class EpilogueAct : int { linear = 0, relu = 1, lrelu = 2 };
+enum class EpilogueAct { linear = 0, relu = 1, lrelu = 2 };
 
 template <typename T>
 struct Epilogue {
-  const T* scale = nullptr;        // [n, o]: demodulation, for instance
-  const T* bias = nullptr;         // [o]
-  const T* noise = nullptr;        // [n or 1, h, w] at the resolution of the output
-  int64_t noise_batch_stride = 0;  // elements between samples: h * w, or 0 for one shared image
-  T noise_strength = 1;
+  const T* scale = nullptr;         // [n, channels]
+  const T* noise = nullptr;         // [height, width] of each sample
+  int64_t noise_sample_stride = 0;  // elements between the samples' noise; 0: all share one
+  T strength = 1;
+  const T* bias = nullptr;  // [channels]
   EpilogueAct act = EpilogueAct::linear;
-  T alpha = T(0.2);  // slope of lrelu where z <= 0
-  T gain = 1;
-  T clamp = -1;  // y is limited to [-clamp, clamp]; negative: unlimited
+  T alpha = 0;   // slope of lrelu below zero
+  T gain = 1;    // multiplies the activation's value
+  T clamp = -1;  // bound of |y|; negative: none
 };
 
-namespace {  // one copy per translation unit: see common/isa.h
-
+// True when the epilogue stores u unchanged.
 template <typename T>
-inline bool epilogue_is_identity(const Epilogue<T>& e) {
-  return e.scale == nullptr && e.bias == nullptr && e.noise == nullptr &&
+bool is_identity(const Epilogue<T>& e) {
+  return e.scale == nullptr && e.noise == nullptr && e.bias == nullptr &&
          e.act == EpilogueAct::linear && e.gain == T(1) && e.clamp < T(0);
 }
 
-// y of a given z. NaN stays NaN; at z = 0 the derivative is that of the side z < 0.
-template <typename T>
-inline T epilogue_activate(const Epilogue<T>& e, T z) {
-  if (e.act == EpilogueAct::relu) {
-    z = z <= T(0) ? T(0) : z;
-  } else if (e.act == EpilogueAct::lrelu) {
-    z = z <= T(0) ? e.alpha * z : z;
-  }
-  z *= e.gain;
-  if (e.clamp >= T(0)) {
-    z = z > e.clamp ? e.clamp : z;
-    z = z < -e.clamp ? -e.clamp : z;
-  }
-  return z;
-}
-
-}  // namespace
 }  // namespace pygan
