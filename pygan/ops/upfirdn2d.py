@@ -1,0 +1,401 @@
+"""upfirdn2d: pad, upsample, filter and downsample images in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Optional, Union
+
+import numpy as np
+import paddle
+
+from pygan.ops import _native
+
+Factor = Union[int, Sequence[int]]
+Filter = Union[paddle.Tensor, np.ndarray, None]
+
+_FLOATING = (paddle.float16, paddle.bfloat16, paddle.float32, paddle.float64)
+
+
+def setup_filter(
+    f: Union[paddle.Tensor, np.ndarray, Sequence, float, None],
+    normalize: bool = True,
+    flip_filter: bool = False,
+    gain: float = 1,
+    separable: Optional[bool] = None,
+) -> paddle.Tensor:
+    """Make a FIR filter for the functions of this module.
+
+    1. Make ``f`` an array: None is the identity ``[1]``, a number is one tap.
+    2. Unless ``separable``, turn 1-D taps into the 2-D filter ``outer(f, f)``.
+    3. ``normalize``: divide by the sum, so that a constant image keeps its value.
+    4. ``flip_filter``: reverse every axis.
+    5. Multiply by ``gain ** (ndim / 2)``, so that the filter gains ``gain`` over both axes.
+
+    Args:
+        f: taps, 1-D (separable) ``[k]`` or 2-D ``[kh, kw]``, a number, or None.
+        normalize: make the taps sum to one.
+        flip_filter: reverse the filter.
+        gain: gain of the filter over both axes together.
+        separable: keep 1-D taps 1-D; by default for 8 taps and more, which two 1-D passes filter
+            with fewer operations on every device.
+
+    Returns:
+        float32 tensor ``[k]`` (separable) or ``[kh, kw]``.
+
+    Raises:
+        ValueError: ``f`` is empty, has more than two axes, is 2-D with ``separable=True``, or sums
+            to zero with ``normalize=True``.
+    """
+    taps = np.asarray(1 if f is None else _to_numpy(f), dtype=np.float64)
+    if taps.ndim > 2 or taps.size == 0:
+        raise ValueError(
+            f"pygan.ops.setup_filter: `f` has shape {list(taps.shape)}; "
+            "it must be a number, or hold at least one tap along one or two axes."
+        )
+    if taps.ndim == 0:
+        taps = taps[None]
+    if separable is None:
+        separable = taps.ndim == 1 and taps.size >= 8
+    if separable and taps.ndim == 2:
+        raise ValueError(
+            f"pygan.ops.setup_filter: `f` has shape {list(taps.shape)} with separable=True; "
+            "a separable filter is given by its 1-D taps."
+        )
+    if not separable and taps.ndim == 1:
+        taps = np.outer(taps, taps)
+    if normalize:
+        total = taps.sum()
+        if total == 0:
+            raise ValueError(
+                "pygan.ops.setup_filter: the taps of `f` sum to 0 and cannot be normalized; "
+                "pass normalize=False."
+            )
+        taps = taps / total
+    if flip_filter:
+        taps = np.flip(taps)
+    taps = taps * gain ** (taps.ndim / 2)
+    return paddle.to_tensor(np.ascontiguousarray(taps, dtype=np.float32))
+
+
+def upfirdn2d(
+    x: paddle.Tensor,
+    f: Filter,
+    up: Factor = 1,
+    down: Factor = 1,
+    padding: Factor = 0,
+    flip_filter: bool = False,
+    gain: float = 1,
+    *,
+    impl: str = "auto",
+) -> paddle.Tensor:
+    """Pad, upsample, filter and downsample every channel of a batch of images.
+
+    For each image plane of ``x``:
+
+    1. Upsample by inserting ``up - 1`` zeros after each pixel, along both axes.
+    2. Pad with zeros, ``padding`` pixels per side; negative padding crops.
+    3. Convolve with ``f``, keeping only the positions where the filter lies inside the image.
+    4. Keep every ``down``-th pixel, starting with the first, and multiply by ``gain``.
+
+    The width of the result is ``(W * up_x + pad_x0 + pad_x1 - kw) // down_x + 1``, its height
+    likewise. The operator is linear in ``x``; its gradient is upfirdn2d with ``up`` and ``down``
+    exchanged and the filter reversed. The native operator is exact to second order,
+    ``impl='ref'`` to third.
+
+    Args:
+        x: images ``[N, C, H, W]``, float16, bfloat16, float32 or float64. The 16-bit types are
+            filtered in float32.
+        f: FIR filter from `setup_filter`, a constant: 1-D ``[k]``, applied along both axes, or 2-D
+            ``[kh, kw]``; None is the identity. Only with float64 images is it read in float64.
+        up: upsampling factor, an integer or ``[x, y]``.
+        down: downsampling factor, an integer or ``[x, y]``.
+        padding: zeros around the *upsampled* image: an integer, ``[x, y]`` or ``[x0, x1, y0, y1]``
+            (left, right, top, bottom). Negative values crop.
+        flip_filter: False convolves, True correlates.
+        gain: factor of the result.
+        impl: 'auto', 'native' or 'ref'.
+
+    Returns:
+        ``[N, C, out_h, out_w]`` of ``x``'s dtype.
+
+    Raises:
+        TypeError: ``x`` is not a floating-point tensor, or ``f`` not a filter.
+        ValueError: a shape, factor or padding is not as above, the filter is larger than the
+            upsampled and padded image, or ``f`` requires a gradient.
+
+    Source: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), appendix
+    B, for its use in GANs; polyphase filtering as in Crochiere and Rabiner, "Multirate Digital
+    Signal Processing" (1983), chapter 3.
+    """
+    op = "upfirdn2d"
+    _check_images(op, x)
+    f = _check_filter(op, f)
+    up_x, up_y = _parse_factor(op, "up", up)
+    down_x, down_y = _parse_factor(op, "down", down)
+    pads = _parse_padding(op, padding)
+    taps_h, taps_w = f.shape[0], f.shape[-1]
+    out_h = _output_size(op, "height", x.shape[2], up_y, down_y, pads[2:], taps_h)
+    out_w = _output_size(op, "width", x.shape[3], up_x, down_x, pads[:2], taps_w)
+    if x.shape[0] == 0 or x.shape[1] == 0:  # Paddle 2 has no kernels for empty tensors
+        return x.reshape([x.shape[0], x.shape[1], out_h, out_w])
+    return _upfirdn2d_ref(
+        x, f, (up_x, up_y), (down_x, down_y), pads, (out_h, out_w), flip_filter, float(gain)
+    )
+
+
+def filter2d(
+    x: paddle.Tensor,
+    f: Filter,
+    padding: Factor = 0,
+    flip_filter: bool = False,
+    gain: float = 1,
+    *,
+    impl: str = "auto",
+) -> paddle.Tensor:
+    """Filter images and keep their size: `upfirdn2d` with padding ``[k // 2, (k - 1) // 2]``.
+
+    Args:
+        x: images ``[N, C, H, W]``.
+        f: FIR filter, see `upfirdn2d`.
+        padding: added to the padding that keeps the size: an integer, ``[x, y]`` or
+            ``[x0, x1, y0, y1]``.
+        flip_filter, gain, impl: see `upfirdn2d`.
+
+    Returns:
+        ``[N, C, H, W]`` for ``padding=0``.
+    """
+    op = "filter2d"
+    f = _check_filter(op, f)
+    x0, x1, y0, y1 = _parse_padding(op, padding)
+    taps_h, taps_w = f.shape[0], f.shape[-1]
+    pads = [x0 + taps_w // 2, x1 + (taps_w - 1) // 2, y0 + taps_h // 2, y1 + (taps_h - 1) // 2]
+    return upfirdn2d(x, f, padding=pads, flip_filter=flip_filter, gain=gain, impl=impl)
+
+
+def upsample2d(
+    x: paddle.Tensor,
+    f: Filter,
+    up: Factor = 2,
+    padding: Factor = 0,
+    flip_filter: bool = False,
+    gain: float = 1,
+    *,
+    impl: str = "auto",
+) -> paddle.Tensor:
+    """Upsample images by exactly ``up`` with the interpolation filter ``f``.
+
+    `upfirdn2d` with padding ``[(k + up - 1) // 2, (k - up) // 2]``, which centres the filter, and
+    ``gain * up_x * up_y``, which makes up for the inserted zeros.
+
+    Args:
+        x: images ``[N, C, H, W]``.
+        f: FIR filter, see `upfirdn2d`.
+        up: upsampling factor, an integer or ``[x, y]``.
+        padding: added to the centring padding: an integer, ``[x, y]`` or ``[x0, x1, y0, y1]``.
+        flip_filter, gain, impl: see `upfirdn2d`.
+
+    Returns:
+        ``[N, C, H * up_y, W * up_x]`` for ``padding=0``.
+    """
+    op = "upsample2d"
+    f = _check_filter(op, f)
+    up_x, up_y = _parse_factor(op, "up", up)
+    x0, x1, y0, y1 = _parse_padding(op, padding)
+    taps_h, taps_w = f.shape[0], f.shape[-1]
+    pads = [
+        x0 + (taps_w + up_x - 1) // 2,
+        x1 + (taps_w - up_x) // 2,
+        y0 + (taps_h + up_y - 1) // 2,
+        y1 + (taps_h - up_y) // 2,
+    ]
+    gain = gain * up_x * up_y
+    factors = [up_x, up_y]
+    return upfirdn2d(x, f, up=factors, padding=pads, flip_filter=flip_filter, gain=gain, impl=impl)
+
+
+def downsample2d(
+    x: paddle.Tensor,
+    f: Filter,
+    down: Factor = 2,
+    padding: Factor = 0,
+    flip_filter: bool = False,
+    gain: float = 1,
+    *,
+    impl: str = "auto",
+) -> paddle.Tensor:
+    """Downsample images by ``down`` behind the low-pass filter ``f``.
+
+    `upfirdn2d` with padding ``[(k - down + 1) // 2, (k - down) // 2]``, which centres the filter.
+
+    Args:
+        x: images ``[N, C, H, W]``.
+        f: FIR filter, see `upfirdn2d`.
+        down: downsampling factor, an integer or ``[x, y]``.
+        padding: added to the centring padding: an integer, ``[x, y]`` or ``[x0, x1, y0, y1]``.
+        flip_filter, gain, impl: see `upfirdn2d`.
+
+    Returns:
+        ``[N, C, H // down_y, W // down_x]`` for ``padding=0``.
+    """
+    op = "downsample2d"
+    f = _check_filter(op, f)
+    down_x, down_y = _parse_factor(op, "down", down)
+    x0, x1, y0, y1 = _parse_padding(op, padding)
+    taps_h, taps_w = f.shape[0], f.shape[-1]
+    pads = [
+        x0 + (taps_w - down_x + 1) // 2,
+        x1 + (taps_w - down_x) // 2,
+        y0 + (taps_h - down_y + 1) // 2,
+        y1 + (taps_h - down_y) // 2,
+    ]
+    factors = [down_x, down_y]
+    return upfirdn2d(
+        x, f, down=factors, padding=pads, flip_filter=flip_filter, gain=gain, impl=impl
+    )
+
+
+def _upfirdn2d_ref(
+    x: paddle.Tensor,
+    f: Union[paddle.Tensor, np.ndarray],
+    up: tuple[int, int],
+    down: tuple[int, int],
+    padding: list[int],
+    out_size: tuple[int, int],
+    flip_filter: bool,
+    gain: float,
+) -> paddle.Tensor:
+    """The operator as matrix products, ``y = sum_r A_r x B_r^T``.
+
+    Each term is one separable part of the filter, and A_r, B_r are the constant matrices that do
+    all four steps along the height and the width. Paddle differentiates matmul correctly three
+    times, whereas its conv2d goes silently wrong at the third order. A product reads whole rows,
+    so one infinity or NaN in ``x`` spreads along its row and column, unlike in the native operator.
+    """
+    dtype = "float64" if x.dtype == paddle.float64 else "float32"
+    z = x if x.dtype in (paddle.float32, paddle.float64) else x.astype(dtype)
+    height, width = x.shape[2], x.shape[3]
+    y = None
+    for taps_y, taps_x in _separable_parts(_to_numpy(f)):
+        if not flip_filter:
+            taps_y, taps_x = taps_y[::-1], taps_x[::-1]
+        a = _axis_matrix(height, out_size[0], taps_y, up[1], down[1], padding[2])
+        b = gain * _axis_matrix(width, out_size[1], taps_x, up[0], down[0], padding[0])
+        a, b = paddle.to_tensor(a.astype(dtype)), paddle.to_tensor(b.astype(dtype))
+        part = paddle.matmul(a, paddle.matmul(z, b, transpose_y=True))
+        y = part if y is None else y + part
+    return y if y.dtype == x.dtype else y.astype(x.dtype)
+
+
+def _separable_parts(f: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pairs (taps_y, taps_x), in float64, whose outer products sum to the 2-D filter."""
+    f = f.astype(np.float64)
+    if f.ndim == 1:
+        return [(f, f)]
+    u, s, vt = np.linalg.svd(f)
+    rank = max(1, int(np.sum(s > s[0] * 1e-16 * max(f.shape))))
+    return [(u[:, r] * s[r], vt[r]) for r in range(rank)]
+
+
+def _axis_matrix(
+    size: int, out_size: int, taps: np.ndarray, up: int, down: int, pad0: int
+) -> np.ndarray:
+    """Matrix ``[out_size, size]`` that inserts zeros, pads, correlates and strides one axis."""
+    matrix = np.zeros((out_size, size))
+    out = np.arange(out_size)
+    for t, tap in enumerate(taps):
+        position = out * down + t - pad0  # in the upsampled image
+        source = position // up
+        hit = (position % up == 0) & (source >= 0) & (source < size)
+        matrix[out[hit], source[hit]] = tap
+    return matrix
+
+
+def _to_numpy(f: object) -> np.ndarray:
+    if isinstance(f, paddle.Tensor):
+        if f.dtype not in (paddle.float32, paddle.float64):
+            f = f.astype("float32")
+        return f.numpy()
+    return np.asarray(f)
+
+
+def _check_images(op: str, x: object) -> None:
+    if not isinstance(x, paddle.Tensor) or x.dtype not in _FLOATING:
+        what = f"a tensor of {x.dtype}" if isinstance(x, paddle.Tensor) else type(x).__name__
+        raise TypeError(
+            f"pygan.ops.{op}: `x` is {what}; "
+            "it must be a paddle tensor of float16, bfloat16, float32 or float64."
+        )
+    if x.ndim != 4 or x.shape[2] == 0 or x.shape[3] == 0:
+        raise ValueError(
+            f"pygan.ops.{op}: `x` has shape {x.shape}; it must be [N, C, H, W] with H, W >= 1."
+        )
+
+
+def _check_filter(op: str, f: object) -> Union[paddle.Tensor, np.ndarray]:
+    if f is None:
+        return np.ones(1, np.float32)
+    if not isinstance(f, (paddle.Tensor, np.ndarray)):
+        raise TypeError(
+            f"pygan.ops.{op}: `f` is {type(f).__name__}; make a filter with "
+            "pygan.ops.setup_filter(f), or pass None for no filter."
+        )
+    kind = str(f.dtype).replace("paddle.", "")
+    if kind not in ("float16", "bfloat16", "float32", "float64"):
+        raise TypeError(
+            f"pygan.ops.{op}: `f` holds {kind}; the taps of a filter are floating-point numbers, "
+            "as pygan.ops.setup_filter(f) makes them."
+        )
+    if f.ndim not in (1, 2) or 0 in f.shape:
+        raise ValueError(
+            f"pygan.ops.{op}: `f` has shape {list(f.shape)}; it must hold at least one tap, "
+            "as [k] (separable) or [kh, kw]."
+        )
+    if isinstance(f, paddle.Tensor) and not f.stop_gradient:
+        raise ValueError(
+            f"pygan.ops.{op}: `f` requires a gradient (stop_gradient is False), but the filter is "
+            "a constant of this operator; pass f.detach()."
+        )
+    return f
+
+
+def _integers(value: object) -> Optional[list[int]]:
+    """The integers in a number or a sequence, or None where there is anything else."""
+    items = list(value) if isinstance(value, (list, tuple, np.ndarray)) else [value]
+    if all(isinstance(i, (int, np.integer)) and not isinstance(i, bool) for i in items):
+        return [int(i) for i in items]
+    return None
+
+
+def _parse_factor(op: str, name: str, value: Factor) -> tuple[int, int]:
+    items = _integers(value)
+    if items is None or len(items) not in (1, 2) or min(items) < 1:
+        raise ValueError(
+            f"pygan.ops.{op}: `{name}` is {value!r}; "
+            "it must be a positive integer or a pair of them, [x, y]."
+        )
+    return items[0], items[-1]
+
+
+def _parse_padding(op: str, value: Factor) -> list[int]:
+    items = _integers(value)
+    if items is None or len(items) not in (1, 2, 4):
+        raise ValueError(
+            f"pygan.ops.{op}: `padding` is {value!r}; "
+            "it must be an integer, [x, y] or [x0, x1, y0, y1]."
+        )
+    if len(items) == 4:
+        return items
+    x, y = items[0], items[-1]
+    return [x, x, y, y]
+
+
+def _output_size(
+    op: str, axis: str, size: int, up: int, down: int, pads: list[int], taps: int
+) -> int:
+    padded = size * up + pads[0] + pads[1]
+    if padded < taps:
+        raise ValueError(
+            f"pygan.ops.{op}: the {axis} is {size} * {up} (up) + {pads[0]} + {pads[1]} (padding) "
+            f"= {padded}, less than the filter's {taps} taps; use more padding or a larger image."
+        )
+    return (padded - taps) // down + 1
