@@ -1,0 +1,100 @@
+// What every registration file needs: argument checks, dtype dispatch, and the guard that keeps C++
+// exceptions from reaching Paddle (one that does ends the process).
+#pragma once
+
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/half.h"
+#include "paddle/phi/api/all.h"
+
+namespace pygan {
+namespace binding {
+
+using paddle::DataType;
+using paddle::Tensor;
+using OptionalTensor = paddle::optional<Tensor>;
+
+// Attributes of type double exist only in Paddle 3, so a double travels as the int64 with its bits:
+// float64 operators then have no rounded constants in them.
+inline double double_of(int64_t bits) {
+  double value;
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
+// Runs `body`, turning any C++ exception into Paddle's error type (OSError in Python).
+template <typename Body>
+auto guarded(const char* op, Body&& body) -> decltype(body()) {
+  std::string message;
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    message = "not enough memory for the operator's workspace.";
+  } catch (const std::exception& error) {
+    message = error.what();
+  }
+  PD_THROW("pygan.", op, ": ", message);
+}
+
+inline void check_input(const char* op, const char* name, const Tensor& x) {
+  PD_CHECK(x.layout() != phi::DataLayout::ONEDNN, "pygan.", op, ": `", name,
+           "` arrived in a oneDNN-blocked layout, which pygan cannot read. "
+           "Call config.disable_mkldnn() on the inference configuration.");
+  PD_CHECK(x.is_cpu(), "pygan.", op, ": `", name,
+           "` is not on the CPU, and this build of pygan has only CPU kernels. "
+           "Move it with .cpu(), or use impl='ref'.");
+}
+
+inline void check_input(const char* op, const char* name, const OptionalTensor& x) {
+  if (x) check_input(op, name, *x);
+}
+
+inline bool has(const OptionalTensor& x) { return x && x->initialized(); }
+
+template <typename T>
+const T* data_or_null(const OptionalTensor& x) {
+  return has(x) ? reinterpret_cast<const T*>(x->data()) : nullptr;
+}
+template <typename T>
+const T* data_of(const Tensor& x) {
+  return reinterpret_cast<const T*>(x.data());
+}
+template <typename T>
+T* mutable_data_of(Tensor& x) {
+  return reinterpret_cast<T*>(x.data());
+}
+
+// Paddle drops the gradient of an input with stop_gradient=True, but insists on a tensor for it.
+inline Tensor placeholder(const Tensor& like) {
+  return paddle::empty({1}, like.dtype(), like.place());
+}
+inline Tensor zeros_like(const Tensor& like) {
+  return paddle::full(like.shape(), 0, like.dtype(), like.place());
+}
+
+// Calls body(T{}) with the storage type of `dtype`: float, double, pygan::float16, pygan::bfloat16.
+template <typename Body>
+void dispatch_floating(const char* op, DataType dtype, Body&& body) {
+  switch (dtype) {
+    case DataType::FLOAT32:
+      body(float{});
+      break;
+    case DataType::FLOAT64:
+      body(double{});
+      break;
+    case DataType::FLOAT16:
+      body(float16{});
+      break;
+    case DataType::BFLOAT16:
+      body(bfloat16{});
+      break;
+    default:
+      PD_THROW("pygan.", op, ": `x` must be float32, float64, float16 or bfloat16.");
+  }
+}
+
+}  // namespace binding
+}  // namespace pygan

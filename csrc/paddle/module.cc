@@ -1,0 +1,27 @@
+// Facts about the build and process-wide switches, as a plain C interface (pygan/ops/_native.py
+// reads it through ctypes).
+#include <atomic>
+#include <cstdint>
+
+#include "common/isa.h"
+#include "common/parallel.h"
+#include "common/scratch.h"
+#include "paddle/module.h"
+
+#define PYGAN_EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace pygan {
+namespace {
+std::atomic<bool> g_skip_weight_gradients{false};
+}
+bool skip_weight_gradients() { return g_skip_weight_gradients; }
+}  // namespace pygan
+
+PYGAN_EXPORT const char* pygan_paddle_version() { return PYGAN_PADDLE_VERSION; }
+PYGAN_EXPORT const char* pygan_cpu_isa() { return pygan::isa_name(pygan::cpu_isa()); }
+PYGAN_EXPORT int pygan_max_threads() { return pygan::max_threads(); }
+PYGAN_EXPORT uint64_t pygan_scratch_bytes() { return pygan::scratch_bytes_held(); }
+PYGAN_EXPORT void pygan_scratch_release() { pygan::scratch_release(); }
+PYGAN_EXPORT int pygan_set_skip_weight_gradients(int value) {
+  return pygan::g_skip_weight_gradients.exchange(value != 0) ? 1 : 0;
+}

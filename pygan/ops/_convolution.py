@@ -1,0 +1,244 @@
+"""The native convolution operator: one multilinear form for every convolution of pygan.
+
+    u = C(x · s, w)                 C: strided, transposed, ×up with FIR, or FIR then ×down
+    y = clamp(gain · act(d · u + strength · noise + bias))
+
+It is linear in x, s, w and d before the activation; csrc/modulated_conv2d/ computes it and its first
+and second derivatives with three engines: forward, input gradient and weight gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+import paddle
+
+from pygan.ops import _conv_ref, _native
+from pygan.ops._checks import optional_same_dtype
+from pygan.ops.bias_act import bias_act
+from pygan.ops.upfirdn2d import upfirdn2d
+
+# The numbers of csrc/modulated_conv2d/modulated_conv2d.h.
+MODE_CONV, MODE_TRANSPOSED, MODE_UP, MODE_DOWN = 0, 1, 2, 3
+_FUSED_ACTIVATIONS = {"linear": 0, "relu": 1, "lrelu": 2}
+_DEFAULT_ALPHA = {"lrelu": 0.2}
+_DEFAULT_GAIN = {"linear": 1.0, "relu": math.sqrt(2), "lrelu": math.sqrt(2)}
+
+
+@dataclass
+class Epilogue:
+    """What follows the convolution in the same pass over memory; see `pygan.ops.bias_act`."""
+
+    scale: Optional[paddle.Tensor] = None  # [N, O]
+    noise: Optional[paddle.Tensor] = None  # [N or 1, 1, H, W]
+    strength: Optional[paddle.Tensor] = None  # [1]
+    bias: Optional[paddle.Tensor] = None  # [O]
+    act: str = "linear"
+    alpha: Optional[float] = None
+    gain: Optional[float] = None
+    clamp: Optional[float] = None
+
+    def is_identity(self) -> bool:
+        """Whether the epilogue changes nothing."""
+        return (
+            all(t is None for t in (self.scale, self.noise, self.bias, self.clamp))
+            and self.act == "linear"
+            and self.gain in (None, 1.0)
+        )
+
+    def apply(self, u: paddle.Tensor, impl: str) -> paddle.Tensor:
+        """The epilogue as an operator of its own."""
+        if self.is_identity():
+            return u
+        return bias_act(
+            u,
+            self.bias,
+            act=self.act,
+            alpha=self.alpha,
+            gain=self.gain,
+            clamp=self.clamp,
+            scale=self.scale,
+            noise=self.noise,
+            strength=self.strength,
+            impl=impl,
+        )
+
+
+@dataclass
+class Resampling:
+    """×up before, or ×down after, the convolution, with FIR taps f; padding [x0, x1, y0, y1]."""
+
+    up: int
+    down: int
+    f: Optional[paddle.Tensor]
+    padding: Sequence[int]
+    flip_filter: bool = False
+
+
+def _need(x: Optional[paddle.Tensor]) -> int:
+    return 0 if x is None or x.stop_gradient else 1
+
+
+def convolution(
+    x: paddle.Tensor,
+    w: paddle.Tensor,
+    *,
+    mode: int = MODE_CONV,
+    transposed: bool = False,
+    stride: Sequence[int] = (1, 1),
+    padding: Sequence[int] = (0, 0, 0, 0),
+    dilation: Sequence[int] = (1, 1),
+    groups: int = 1,
+    flip: bool = False,
+    scale_in: Optional[paddle.Tensor] = None,
+    resampling: Optional[Resampling] = None,
+    epilogue: Optional[Epilogue] = None,
+) -> paddle.Tensor:
+    """Run the native operator. The public functions have checked the arguments.
+
+    ``padding`` is [left, right, top, bottom] of the correlation, or, with ``transposed``, what is cut
+    from the full output. ``flip`` turns the correlation into a true convolution.
+    """
+    e = epilogue or Epilogue()
+    if transposed:
+        mode = MODE_TRANSPOSED
+    fused = e.act in _FUSED_ACTIVATIONS
+    taps: Optional[paddle.Tensor] = None
+    fir = [0, 0, 0, 0, 0]
+    if resampling is not None:
+        taps = resampling.f
+        fir = [int(p) for p in resampling.padding] + [int(resampling.flip_filter)]
+    head = e if fused else Epilogue()
+    noise, strength = head.noise, head.strength
+    spec = [
+        mode,
+        stride[0],
+        stride[1],
+        dilation[0],
+        dilation[1],
+        *padding,
+        groups,
+        int(flip),
+        *fir,
+        _FUSED_ACTIVATIONS[head.act],
+        *(_need(t) for t in (x, w, scale_in, head.scale, noise, strength, head.bias)),
+    ]
+    alpha = _DEFAULT_ALPHA.get(head.act, 0.0) if head.alpha is None else head.alpha
+    gain = _DEFAULT_GAIN[head.act] if head.gain is None else head.gain
+    clamp = -1.0 if head.clamp is None else head.clamp
+    y = _native.call(
+        "pg_conv2d",
+        x,
+        w,
+        scale_in,
+        head.scale,
+        noise,
+        strength,
+        head.bias,
+        taps,
+        [int(v) for v in spec],
+        _native.double_bits(alpha),
+        _native.double_bits(gain),
+        _native.double_bits(clamp),
+    )
+    return y if fused else e.apply(y, "native")
+
+
+def cast_epilogue(e: Epilogue, x: paddle.Tensor) -> Epilogue:
+    """The epilogue with its tensors in the dtype of ``x`` and in the operator's shapes."""
+    noise = optional_same_dtype(e.noise, x)
+    strength = optional_same_dtype(e.strength, x)
+    if noise is not None and noise.ndim == 2:
+        noise = noise.reshape([1, 1, *noise.shape])
+    if strength is not None:
+        strength = strength.reshape([1])
+    return Epilogue(
+        scale=optional_same_dtype(e.scale, x),
+        noise=noise,
+        strength=strength,
+        bias=optional_same_dtype(e.bias, x),
+        act=e.act,
+        alpha=e.alpha,
+        gain=e.gain,
+        clamp=e.clamp,
+    )
+
+
+def reference(
+    x: paddle.Tensor,
+    w: paddle.Tensor,
+    *,
+    groups: int,
+    flip: bool,
+    scale_in: Optional[paddle.Tensor],
+    resampling: Resampling,
+    epilogue: Epilogue,
+) -> paddle.Tensor:
+    """The composition that specifies resampled convolution: FIR-up, correlate, FIR-down.
+
+    The padding of ``resampling`` is applied once, in pixels of the upsampled image.
+    """
+    r = resampling
+    if scale_in is not None:
+        x = x * scale_in.reshape([*scale_in.shape, 1, 1])
+    if flip:
+        w = paddle.flip(w, [2, 3])
+    if r.up > 1 or any(r.padding):
+        x = upfirdn2d(
+            x,
+            r.f if r.up > 1 else None,
+            up=r.up,
+            padding=list(r.padding),
+            flip_filter=r.flip_filter,
+            gain=r.up**2,
+            impl="ref",
+        )
+    u = _conv_ref.correlate(x, w, groups=groups)
+    if r.down > 1:
+        u = upfirdn2d(u, r.f, down=r.down, flip_filter=r.flip_filter, impl="ref")
+    return epilogue.apply(u, "ref")
+
+
+def native(
+    x: paddle.Tensor,
+    w: paddle.Tensor,
+    *,
+    groups: int,
+    flip: bool,
+    scale_in: Optional[paddle.Tensor],
+    resampling: Resampling,
+    epilogue: Epilogue,
+) -> paddle.Tensor:
+    """The same as `reference` through the compiled operators, in the order that costs least."""
+    r = resampling
+    kh, kw = w.shape[2:]
+    x0, x1, y0, y1 = r.padding
+    fir = {"flip_filter": r.flip_filter, "impl": "native"}
+    common = {"groups": groups, "flip": flip, "scale_in": scale_in}
+    if r.up == 1 and r.down == 1:
+        return convolution(x, w, padding=r.padding, epilogue=epilogue, **common)
+    if kh == kw == 1 and r.up == 1:  # filter and drop samples first: the convolution sees fewer
+        x = upfirdn2d(x, r.f, down=r.down, padding=list(r.padding), **fir)
+        return convolution(x, w, epilogue=epilogue, **common)
+    if kh == kw == 1 and r.down == 1:  # convolve first, for the same reason
+        u = convolution(x, w, **common)
+        u = upfirdn2d(u, r.f, up=r.up, padding=list(r.padding), gain=r.up**2, **fir)
+        return epilogue.apply(u, "native")
+    if r.up > 1:
+        # Correlating the zero-inserted image is a transposed convolution, whose full output starts
+        # k-1 pixels earlier and ends k-up pixels later.
+        after = [x0 - (kw - 1), x1 - (kw - r.up), y0 - (kh - 1), y1 - (kh - r.up)]
+        step = Resampling(r.up, 1, r.f, after, r.flip_filter)
+        if r.down == 1:
+            return convolution(
+                x, w, mode=MODE_UP, stride=(r.up, r.up), resampling=step, epilogue=epilogue, **common
+            )
+        u = convolution(x, w, mode=MODE_UP, stride=(r.up, r.up), resampling=step, **common)
+        u = upfirdn2d(u, r.f, down=r.down, **fir)
+        return epilogue.apply(u, "native")
+    return convolution(
+        x, w, mode=MODE_DOWN, stride=(r.down, r.down), resampling=r, epilogue=epilogue, **common
+    )

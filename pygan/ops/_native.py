@@ -1,0 +1,166 @@
+"""Finds, checks and loads the compiled operators (``pygan/_C*.so``), once per process.
+
+The library is built for one version of Paddle (CMakeLists.txt writes it into ``_C.json`` beside the
+library); loading it into another one is refused, because Paddle's C++ interface is not stable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Optional
+
+import paddle
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_BUILD_HINT = "Build them with: pip install --no-build-isolation -e . (in a pygan checkout)"
+
+_lock = threading.Lock()
+_loaded: Optional[ctypes.CDLL] = None
+_reason: Optional[str] = None  # why there is no native library; None = not tried yet or loaded
+_warned: set[str] = set()
+
+
+def _load() -> ctypes.CDLL:
+    """Load and register, or raise RuntimeError with the reason and what to do."""
+    library = _PACKAGE / "_C.so"
+    stamp = _PACKAGE / "_C.json"
+    if not library.exists():
+        raise RuntimeError(f"pygan's compiled operators are not installed. {_BUILD_HINT}")
+    try:
+        built_for = json.loads(stamp.read_text())["paddle"]
+    except (OSError, ValueError, KeyError):
+        raise RuntimeError(
+            f"{stamp} is missing or damaged, so it is unknown which Paddle "
+            f"{library.name} was built for. {_BUILD_HINT}"
+        ) from None
+    if built_for != paddle.__version__:
+        raise RuntimeError(
+            f"pygan's operators were built for Paddle {built_for}, but this is Paddle "
+            f"{paddle.__version__}. {_BUILD_HINT}"
+        )
+    try:
+        paddle.utils.cpp_extension.load_op_meta_info_and_register_op(str(library))
+        return ctypes.CDLL(str(library))
+    except Exception as error:
+        raise RuntimeError(f"{library} could not be loaded: {error}. {_BUILD_HINT}") from None
+
+
+def library() -> Optional[ctypes.CDLL]:
+    """The loaded library, or None; `unavailable_reason` then says why."""
+    global _loaded, _reason
+    if _loaded is None and _reason is None:
+        with _lock:
+            if _loaded is None and _reason is None:
+                try:
+                    _loaded = _load()
+                    _loaded.pygan_paddle_version.restype = ctypes.c_char_p
+                    _loaded.pygan_cpu_isa.restype = ctypes.c_char_p
+                    _loaded.pygan_scratch_bytes.restype = ctypes.c_uint64
+                except RuntimeError as error:
+                    _reason = str(error)
+    return _loaded
+
+
+def unavailable_reason() -> Optional[str]:
+    """Why the native operators cannot be used, or None when they can."""
+    library()
+    return _reason
+
+
+def use_native(impl: str, op: str, x: paddle.Tensor) -> bool:
+    """Resolve ``impl='auto'|'native'|'ref'`` for an operator called with ``x``.
+
+    'auto' takes the compiled operator where there is one for x's device, and otherwise the
+    reference, with one warning per operator that says why. 'native' raises instead of falling back.
+    """
+    if impl == "ref":
+        return False
+    if impl not in ("auto", "native"):
+        raise ValueError(
+            f"pygan.ops.{op}: `impl` is {impl!r}; it must be 'auto', 'native' or 'ref'."
+        )
+    reason = unavailable_reason()
+    if reason is None and not x.place.is_cpu_place():
+        reason = f"this build has no kernel for tensors on {x.place}"
+    if reason is None:
+        return True
+    if impl == "native":
+        raise RuntimeError(f"pygan.ops.{op}: impl='native' is not possible: {reason}")
+    if op not in _warned:
+        _warned.add(op)
+        warnings.warn(
+            f"pygan.ops.{op} runs its slow reference composition: {reason}", stacklevel=4
+        )
+    return False
+
+
+def double_bits(value: float) -> int:
+    """The bits of a double as the int64 attribute that carries it (csrc/paddle/common.h)."""
+    return struct.unpack("<q", struct.pack("<d", float(value)))[0]
+
+
+def _eager_call() -> Any:
+    if hasattr(paddle._C_ops, "_run_custom_op"):
+        return paddle._C_ops._run_custom_op
+    return paddle.base.core.eager._run_custom_op
+
+
+_run: Any = None
+
+
+def call(name: str, *arguments: Any) -> Any:
+    """Run a registered operator: its inputs (None for an absent optional one), then attributes."""
+    global _run
+    if _run is None:
+        _run = _eager_call()
+    out = _run(name, *arguments)
+    return out[0] if isinstance(out, (list, tuple)) and len(out) == 1 else out
+
+
+@contextlib.contextmanager
+def no_weight_gradients() -> Iterator[None]:
+    """Leave out the gradients of convolution weights inside the block.
+
+    For gradients that are wanted only with respect to images or latents, as in R1 and path length:
+
+    >>> with no_weight_gradients():
+    ...     (g,) = paddle.grad([d(x).sum()], [x], create_graph=True)
+
+    Paddle gives kernels no word about which gradients are needed, so without this they compute all.
+    Inside the block the first-order gradient of a weight reads as zeros; second-order gradients,
+    and everything outside the block, are not affected.
+    """
+    lib = library()
+    if lib is None:
+        yield
+        return
+    previous = lib.pygan_set_skip_weight_gradients(1)
+    try:
+        yield
+    finally:
+        lib.pygan_set_skip_weight_gradients(previous)
+
+
+def native_info() -> dict[str, Any]:
+    """What the compiled operators are: path, Paddle they were built for, instruction set, threads.
+
+    Key 'available' is False, and 'reason' says why, when there are none.
+    """
+    lib = library()
+    if lib is None:
+        return {"available": False, "reason": _reason}
+    return {
+        "available": True,
+        "path": str(_PACKAGE / "_C.so"),
+        "paddle": lib.pygan_paddle_version().decode(),
+        "cpu_isa": lib.pygan_cpu_isa().decode(),
+        "threads": int(lib.pygan_max_threads()),
+        "scratch_bytes": int(lib.pygan_scratch_bytes()),
+    }

@@ -1,0 +1,188 @@
+"""Convolution and transposed convolution whose gradients are exact to second order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Optional, Union
+
+import paddle
+
+from pygan.ops import _conv_ref, _native
+from pygan.ops._checks import check_shape, check_tensor, optional_same_dtype, pair, same_dtype
+from pygan.ops._convolution import Epilogue, convolution
+
+_IntPair = Union[int, Sequence[int]]
+
+
+def conv2d(
+    x: paddle.Tensor,
+    w: paddle.Tensor,
+    bias: Optional[paddle.Tensor] = None,
+    stride: _IntPair = 1,
+    padding: _IntPair = 0,
+    dilation: _IntPair = 1,
+    groups: int = 1,
+    *,
+    impl: str = "auto",
+) -> paddle.Tensor:
+    r"""2-D cross-correlation, as ``paddle.nn.functional.conv2d``, differentiable twice.
+
+    .. math:: y_{n,o,i,j} = b_o + \sum_{c,u,v} w_{o,c,u,v}\;
+              x_{n,\,c,\;i\cdot stride + u\cdot dilation - pad,\;j\cdot stride + v\cdot dilation - pad}
+
+    Paddle's own ``conv2d`` silently loses a second-order term when only ``w`` lies on the path from
+    the target to what is differentiated, which is what path-length regularisation meets.
+
+    Args:
+        x: [N, C, H, W]; float32, float64, float16 or bfloat16 (the latter two compute in float32).
+        w: [O, C/groups, kh, kw], cast to the dtype of ``x``.
+        bias: [O] or None.
+        stride, padding, dilation: an integer or [vertical, horizontal].
+        groups: divides C and O.
+        impl: 'auto', 'native' (compiled) or 'ref' (Paddle composition, any order of derivative).
+
+    Returns:
+        [N, O, H', W'] with H' = (H + 2·padding - dilation·(kh - 1) - 1) // stride + 1.
+
+    Raises:
+        ValueError, TypeError: for shapes, dtypes or numbers that do not fit; the message says which.
+    """
+    op = "conv2d"
+    check_tensor(op, "x", x, 4, "[N, C, H, W]")
+    check_tensor(op, "w", w, 4, "[O, C/groups, kh, kw]")
+    stride, dilation = pair(op, "stride", stride, 1), pair(op, "dilation", dilation, 1)
+    py, px = pair(op, "padding", padding, 0)
+    _check_groups(op, groups, x.shape[1], w.shape[0])
+    if w.shape[1] * groups != x.shape[1]:
+        raise ValueError(
+            f"pygan.ops.{op}: `w` has shape {list(w.shape)} and expects {w.shape[1] * groups} "
+            f"input channels in {groups} groups, but `x` has {x.shape[1]}."
+        )
+    _check_window(op, x, w, (px, px, py, py), dilation)
+    w = same_dtype(w, x)
+    bias = _check_bias(op, bias, w.shape[0], x)
+    if not _native.use_native(impl, op, x):
+        y = _conv_ref.correlate(x, w, stride, (px, px, py, py), dilation, groups)
+        return y if bias is None else y + bias.reshape([1, -1, 1, 1])
+    return convolution(
+        x,
+        w,
+        stride=stride,
+        padding=(px, px, py, py),
+        dilation=dilation,
+        groups=groups,
+        epilogue=Epilogue(bias=bias),
+    )
+
+
+def conv_transpose2d(
+    x: paddle.Tensor,
+    w: paddle.Tensor,
+    bias: Optional[paddle.Tensor] = None,
+    stride: _IntPair = 1,
+    padding: _IntPair = 0,
+    output_padding: _IntPair = 0,
+    groups: int = 1,
+    dilation: _IntPair = 1,
+    *,
+    impl: str = "auto",
+) -> paddle.Tensor:
+    r"""2-D transposed convolution, as ``paddle.nn.functional.conv2d_transpose``, differentiable twice.
+
+    The adjoint of `conv2d` in its input: every ``x[n, c, i, j]`` adds ``x · w[c]`` to the output at
+    (i·stride - padding, j·stride - padding). Paddle's own has no second order on the CPU.
+
+    Args:
+        x: [N, C, H, W]; float32, float64, float16 or bfloat16.
+        w: [C, O/groups, kh, kw], cast to the dtype of ``x``.
+        bias: [O] or None.
+        stride, padding, dilation: an integer or [vertical, horizontal].
+        output_padding: rows and columns added at the bottom and right; smaller than the stride or
+            the dilation.
+        groups: divides C and O.
+        impl: 'auto', 'native' (compiled) or 'ref' (Paddle composition, any order of derivative).
+
+    Returns:
+        [N, O, H', W'] with H' = (H - 1)·stride - 2·padding + dilation·(kh - 1) + 1 + output_padding.
+
+    Raises:
+        ValueError, TypeError: for shapes, dtypes or numbers that do not fit; the message says which.
+    """
+    op = "conv_transpose2d"
+    check_tensor(op, "x", x, 4, "[N, C, H, W]")
+    check_tensor(op, "w", w, 4, "[C, O/groups, kh, kw]")
+    stride, dilation = pair(op, "stride", stride, 1), pair(op, "dilation", dilation, 1)
+    py, px = pair(op, "padding", padding, 0)
+    extra = pair(op, "output_padding", output_padding, 0)
+    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation)):
+        raise ValueError(
+            f"pygan.ops.{op}: `output_padding` is {output_padding!r}; it must be smaller than the "
+            f"stride {list(stride)} or the dilation {list(dilation)}."
+        )
+    _check_groups(op, groups, x.shape[1], w.shape[1] * groups)
+    if w.shape[0] != x.shape[1]:
+        raise ValueError(
+            f"pygan.ops.{op}: `w` has shape {list(w.shape)} and expects {w.shape[0]} input "
+            f"channels, but `x` has {x.shape[1]}."
+        )
+    w = same_dtype(w, x)
+    bias = _check_bias(op, bias, w.shape[1] * groups, x)
+    kh, kw = w.shape[2:]
+    size = [
+        (x.shape[2] - 1) * stride[0] - 2 * py + dilation[0] * (kh - 1) + 1 + extra[0],
+        (x.shape[3] - 1) * stride[1] - 2 * px + dilation[1] * (kw - 1) + 1 + extra[1],
+    ]
+    if min(size) < 1:
+        raise ValueError(
+            f"pygan.ops.{op}: `padding` {padding!r} leaves an output of {size[0]}x{size[1]}; "
+            f"it must be smaller."
+        )
+    if not _native.use_native(impl, op, x):
+        y = _conv_ref.correlate_transposed(
+            x, w, stride, (px, px, py, py), extra, dilation, groups
+        )
+        return y if bias is None else y + bias.reshape([1, -1, 1, 1])
+    return convolution(
+        x,
+        w,
+        transposed=True,
+        stride=stride,
+        padding=(px, px - extra[1], py, py - extra[0]),
+        dilation=dilation,
+        groups=groups,
+        epilogue=Epilogue(bias=bias),
+    )
+
+
+def _check_groups(op: str, groups: int, ci: int, co: int) -> None:
+    if not isinstance(groups, int) or groups < 1 or ci % groups or co % groups:
+        raise ValueError(
+            f"pygan.ops.{op}: `groups` is {groups!r}; it must be a positive integer that divides "
+            f"the {ci} input and {co} output channels."
+        )
+
+
+def _check_bias(
+    op: str, bias: Optional[paddle.Tensor], channels: int, x: paddle.Tensor
+) -> Optional[paddle.Tensor]:
+    if bias is None:
+        return None
+    check_tensor(op, "bias", bias, 1, "[O]")
+    check_shape(op, "bias", bias, [channels], "one number per output channel")
+    return optional_same_dtype(bias, x)
+
+
+def _check_window(
+    op: str,
+    x: paddle.Tensor,
+    w: paddle.Tensor,
+    padding: Sequence[int],
+    dilation: Sequence[int],
+) -> None:
+    reach = [(k - 1) * d + 1 for k, d in zip(w.shape[2:], dilation)]
+    size = [x.shape[2] + padding[2] + padding[3], x.shape[3] + padding[0] + padding[1]]
+    if size[0] < reach[0] or size[1] < reach[1]:
+        raise ValueError(
+            f"pygan.ops.{op}: the kernel covers {reach[0]}x{reach[1]} pixels, but the padded input "
+            f"has only {size[0]}x{size[1]}; use a larger input or more padding."
+        )

@@ -1,0 +1,121 @@
+"""Modulated and demodulated convolution: the layer of StyleGAN2's generator, in one operator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Optional, Union
+
+import paddle
+
+from pygan.ops import _native
+from pygan.ops._checks import check_shape, check_tensor, same_dtype
+from pygan.ops._convolution import Epilogue, cast_epilogue, native, reference
+from pygan.ops.conv2d_resample import check_epilogue, check_weight_and_resampling
+
+_EPSILON = 1e-8  # Karras et al. 2020, equation 3
+_HALF = (paddle.float16, paddle.bfloat16)
+
+
+def modulated_conv2d(
+    x: paddle.Tensor,
+    weight: paddle.Tensor,
+    styles: paddle.Tensor,
+    noise: Optional[paddle.Tensor] = None,
+    up: int = 1,
+    down: int = 1,
+    padding: Union[int, Sequence[int]] = 0,
+    resample_filter: Optional[paddle.Tensor] = None,
+    demodulate: bool = True,
+    flip_weight: bool = True,
+    fused_modconv: bool = True,
+    *,
+    noise_strength: Optional[paddle.Tensor] = None,
+    bias: Optional[paddle.Tensor] = None,
+    act: str = "linear",
+    alpha: Optional[float] = None,
+    gain: Optional[float] = None,
+    clamp: Optional[float] = None,
+    impl: str = "auto",
+) -> paddle.Tensor:
+    r"""Convolve every sample with its own scaled weights; then noise, bias and activation.
+
+    .. math:: w'_{n,o,i,u,v} = s_{n,i}\, w_{o,i,u,v},\qquad
+              d_{n,o} = \Big(\sum_{i,u,v} w'^2_{n,o,i,u,v} + 10^{-8}\Big)^{-1/2}
+
+    .. math:: y = \mathrm{clamp}\big(gain \cdot act(\,d \cdot \mathrm{conv}(x \cdot s,\, w)
+              + strength \cdot noise + bias\,)\big)
+
+    The scaled form on the right equals the convolution with ``w' · d`` and needs no weights per sample:
+    style, demodulation, noise, bias and activation are part of one pass over the activations.
+
+    Args:
+        x: [N, I, H, W]; float32, float64, float16 or bfloat16.
+        weight: [O, I, kh, kw].
+        styles: [N, I].
+        noise: [N, 1, H', W'], [1, 1, H', W'] or [H', W'] of the output, or None.
+        up, down, padding, flip_weight: as `pygan.ops.conv2d_resample`.
+        resample_filter: filter of `pygan.ops.setup_filter` for up and down.
+        demodulate: multiply by d; without it d = 1 (as in toRGB).
+        fused_modconv: accepted for code written for other libraries. It chose between two ways of
+            computing the same numbers; pygan has one, which is the faster of the two.
+        noise_strength: one number that multiplies ``noise``; None is 1.
+        bias, act, alpha, gain, clamp: as `pygan.ops.bias_act`, fused into the same pass.
+        impl: 'auto', 'native' (compiled) or 'ref' (Paddle composition, any order of derivative).
+
+    Returns:
+        [N, O, H', W'] in the dtype of ``x``. Differentiable twice in every tensor but the filter.
+
+    Raises:
+        ValueError, TypeError: for arguments that do not fit; the message says which.
+
+    In float16 and bfloat16, weights and styles are first divided by their largest magnitude per
+    output channel and per sample, which demodulation undoes, so that nothing overflows.
+
+    Source: Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", section 2.2.
+    """
+    del fused_modconv
+    op = "modulated_conv2d"
+    check_tensor(op, "x", x, 4, "[N, I, H, W]")
+    resampling = check_weight_and_resampling(
+        op, x, weight, resample_filter, up, down, padding, 1, False
+    )
+    check_tensor(op, "styles", styles, 2, "[N, I]")
+    check_shape(op, "styles", styles, x.shape[:2], "one number per sample and input channel")
+    scale: Optional[paddle.Tensor] = None
+    if demodulate:
+        if x.dtype in _HALF:
+            weight, styles = _normalise(weight), _normalise(styles)
+        scale = demodulation(weight, styles)
+    epilogue = Epilogue(scale, noise, noise_strength, bias, act, alpha, gain, clamp)
+    check_epilogue(op, epilogue, x, weight.shape[0])
+    run = native if _native.use_native(impl, op, x) else reference
+    return run(
+        x,
+        same_dtype(weight, x),
+        groups=1,
+        flip=not flip_weight,
+        scale_in=same_dtype(styles, x),
+        resampling=resampling,
+        epilogue=cast_epilogue(epilogue, x),
+    )
+
+
+def demodulation(weight: paddle.Tensor, styles: paddle.Tensor) -> paddle.Tensor:
+    """d[n, o] = rsqrt(Σ_i s[n, i]² · Σ_k w[o, i, k]² + 1e-8), at least in float32."""
+    if weight.dtype in _HALF:
+        weight = weight.astype("float32")
+    styles = styles.astype(weight.dtype)
+    energy = paddle.matmul(styles * styles, (weight * weight).sum([2, 3]), transpose_y=True)
+    return paddle.rsqrt(energy + _EPSILON)
+
+
+def _normalise(t: paddle.Tensor) -> paddle.Tensor:
+    """t over its largest magnitude per row, and 1/√fan-in for weights.
+
+    Demodulation cancels the factor, so its own gradient is zero and the factor is a constant.
+    """
+    axes = list(range(1, t.ndim))
+    largest = t.detach().astype("float32").abs().max(axes, keepdim=True).clip(min=1e-8)
+    fan_in = math.prod(t.shape[1:]) if t.ndim == 4 else 1
+    return t.astype("float32") / (largest * math.sqrt(fan_in))
