@@ -1,0 +1,1 @@
+"""Puts tests/ on the path (pytest inserts a conftest's folder), so that tests share `gradcheck`."""
