@@ -35,9 +35,10 @@ struct LinearConv {
   int dilation_y, dilation_x;
   int64_t pad_left, pad_right, pad_top, pad_bottom;  // of the correlation (modes conv, transposed)
   int64_t groups;
-  // FIR of the modes up and down: taps as a 2-D filter [fh, fw], or separable when fh == 0, and its
-  // padding in pixels of the larger image.
+  // FIR of the modes up and down: [fir_h, fir_w] taps, or fir_w of them for both axes where it is
+  // separable; and its padding in pixels of the larger image.
   std::vector<double> fir;
+  bool fir_separable;
   int fir_h, fir_w;
   int64_t fir_left, fir_right, fir_top, fir_bottom;
   bool fir_flip;

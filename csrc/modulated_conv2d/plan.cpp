@@ -74,6 +74,11 @@ ConvPath choose_path(ConvOp op, const ConvShape& shape, bool is_float) {
   return ConvPath::direct;
 }
 
+bool path_is_wanted(ConvPath path, bool worth_it) {
+  const int asked = wish().load(std::memory_order_relaxed);
+  return asked == kAuto ? worth_it : asked == static_cast<int>(path);
+}
+
 bool set_conv_path(const char* name) {
   const int path = parse(name, kAuto - 1);
   if (path < kAuto) return false;
