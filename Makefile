@@ -1,0 +1,56 @@
+# make demo    a virtual environment, the compiled operators, and ten minutes of StyleGAN2
+# make test    the whole test suite
+# make lint    formatters, linters and type checks
+# make bench   the speed tables (installs PyTorch into an environment of its own)
+PYTHON ?= python3
+PADDLE ?= paddlepaddle==3.3.1
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+.PHONY: demo test lint format bench build clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+# Each missing tool is named with the command that installs it.
+$(BIN)/python:
+	@sh scripts/check_machine.sh $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+# Installed once; `make build` after editing C++ rebuilds what changed.
+$(VENV)/.installed: setup.py pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet $(PADDLE) cmake ninja "setuptools>=64" wheel
+	PATH="$(CURDIR)/$(BIN):$$PATH" CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) \
+	  $(BIN)/python -m pip install --quiet --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.test-tools: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -e ".[test,lint,data,benchmark]" --no-build-isolation
+	@touch $@
+
+build: $(VENV)/.installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) \
+	  $(BIN)/python setup.py --quiet build_ext --inplace
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m pygan.apps.demo --out demo
+
+test: $(VENV)/.test-tools build
+	$(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile
+
+lint: $(VENV)/.test-tools
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cc')
+
+format: $(VENV)/.test-tools
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cc')
+
+clean:
+	rm -rf build pygan/_C.so pygan/_C.json
