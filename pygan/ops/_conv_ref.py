@@ -67,6 +67,9 @@ def correlate(
     columns = taps[0] if len(taps) == 1 else paddle.concat(taps, axis=3)
     columns = columns.reshape([n, groups, per_group * kh * kw, size[0] * size[1]])
     matrix = w.reshape([1, groups, co // groups, per_group * kh * kw])
+    # Paddle's matmul crashes at second order where its first operand is broadcast and only the second
+    # one lies on the path to the target.
+    matrix = matrix.expand([n, groups, co // groups, per_group * kh * kw])
     return paddle.matmul(matrix, columns).reshape([n, co, size[0], size[1]])
 
 
