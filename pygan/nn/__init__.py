@@ -1,0 +1,25 @@
+"""Layers that several models share."""
+
+from pygan.nn.activation import activation_gain, is_homogeneous
+from pygan.nn.conv import Conv2dLayer
+from pygan.nn.linear import FullyConnectedLayer
+from pygan.nn.mapping import MappingNetwork
+from pygan.nn.minibatch_stddev import minibatch_stddev
+from pygan.nn.modulated import SynthesisLayer, ToRGBLayer
+from pygan.nn.norm import normalize_2nd_moment
+from pygan.nn.resolution import block_name, channels_at, resolution_pyramid
+
+__all__ = [
+    "Conv2dLayer",
+    "FullyConnectedLayer",
+    "MappingNetwork",
+    "SynthesisLayer",
+    "ToRGBLayer",
+    "activation_gain",
+    "block_name",
+    "channels_at",
+    "is_homogeneous",
+    "minibatch_stddev",
+    "normalize_2nd_moment",
+    "resolution_pyramid",
+]
