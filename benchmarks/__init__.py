@@ -1,0 +1,1 @@
+"""Benchmarks of pygan against PyTorch, stock Paddle and the machine's own limits."""
