@@ -1,0 +1,67 @@
+"""PyTorch's side of the operator suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from benchmarks.peers import torch_stylegan2 as peer
+
+Body = Callable[[], object]
+
+
+def versions() -> dict[str, str]:
+    return {"torch": torch.__version__, "threads": str(torch.get_num_threads())}
+
+
+def sgemm(size: int) -> Body:
+    """The machine's rate of multiplication and addition: a square matrix product."""
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    out = torch.empty(size, size)
+    return lambda: torch.mm(a, b, out=out)
+
+
+def timed(forward: Callable[[], torch.Tensor], inputs: list[torch.Tensor], backward: bool) -> Body:
+    """`forward`, without a graph, or with one and the gradients of all `inputs`."""
+    if not backward:
+
+        def infer() -> torch.Tensor:
+            with torch.no_grad():
+                return forward()
+
+        return infer
+    for tensor in inputs:
+        tensor.requires_grad_(True)
+    with torch.no_grad():
+        seed = torch.randn_like(forward())
+    return lambda: torch.autograd.grad(forward(), inputs, seed)
+
+
+def bias_act(shape: list[int], backward: bool) -> Body:
+    x, b = torch.randn(shape), torch.randn(shape[1])
+    return timed(lambda: peer.bias_lrelu(x, b), [x, b], backward)
+
+
+def upfirdn2d(shape: list[int], mode: str, backward: bool) -> Body:
+    x, f = torch.randn(shape), peer.make_filter()
+    if mode == "up2":
+        return timed(lambda: peer.upsample2d(x, f), [x], backward)
+    if mode == "down2":
+        return timed(lambda: peer.downsample2d(x, f), [x], backward)
+    padded = F.pad(x, (2, 1, 2, 1)) if mode == "blur-same" else x
+    return timed(lambda: peer.filter2d(padded, f, padding=1), [x], backward)
+
+
+def conv2d(batch: int, channels: int, size: int, backward: bool) -> Body:
+    """The bare convolution, without any of what a StyleGAN2 layer adds to it."""
+    x, w = torch.randn(batch, channels, size, size), torch.randn(channels, channels, 3, 3)
+    return timed(lambda: F.conv2d(x, w, padding=1), [x, w], backward)
+
+
+def styled_layer(batch: int, channels: int, size: int, backward: bool) -> Body:
+    """The whole StyleGAN2 layer: style, convolution, demodulation, noise, bias, activation."""
+    layer = peer.SynthesisLayer(channels, channels, 512, size, up=False)
+    x, w = torch.randn(batch, channels, size, size), torch.randn(batch, 512)
+    return timed(lambda: layer(x, w, "const"), [x, *layer.parameters()], backward)
