@@ -1,0 +1,31 @@
+"""Datasets: building them from what one has, opening them, loading batches.
+
+    from pygan.data import Loader, build_dataset, open_dataset
+
+    build_dataset("photos/", "photos256.zip", size=(256, 256), crop="center")
+    dataset = open_dataset("photos256.zip", mirror=True)
+    with Loader(dataset, batches_of_indices, workers=2) as loader:
+        for images, labels in loader:  # uint8 [B, C, H, W], int64 [B] or None
+            ...
+
+Needs numpy and Pillow, never paddle: loader workers start in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+from .build import BuildOptions, BuildReport, build_dataset
+from .dataset import ImageDataset, open_dataset
+from .errors import DataError, ImageError, WorkerError
+from .loader import Loader
+
+__all__ = [
+    "BuildOptions",
+    "BuildReport",
+    "DataError",
+    "ImageDataset",
+    "ImageError",
+    "Loader",
+    "WorkerError",
+    "build_dataset",
+    "open_dataset",
+]
