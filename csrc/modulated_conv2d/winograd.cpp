@@ -1,0 +1,173 @@
+#include "modulated_conv2d/winograd.h"
+
+#include <cstdlib>
+
+#include "modulated_conv2d/winograd_launch.h"
+
+namespace pygan {
+
+PYGAN_DECLARE_KERNELS(const WinogradKernels& winograd_table();)
+
+const WinogradKernels& winograd_kernels(Isa isa) {
+#if defined(PYGAN_HAVE_X86_LEVELS)
+  if (isa == Isa::avx512) return avx512::winograd_table();
+  if (isa == Isa::avx2) return avx2::winograd_table();
+#endif
+  (void)isa;
+  return baseline::winograd_table();
+}
+
+WinogradTiles winograd_tiles(const WinogradShape& shape) {
+  return {shape.n, shape.h, shape.w, divide_up(shape.h, 4), divide_up(shape.w, 4)};
+}
+
+bool winograd_supports(const WinogradShape& shape) {
+  if (shape.n < 0 || shape.ci < 0 || shape.co < 0 || shape.h < 0 || shape.w < 0) return false;
+  if (shape.input_space_to_depth && shape.output_depth_to_space) return false;
+  // Offsets of tensors and workspace stay below 2^62 bytes.
+  const double elements = 16.0 * 36.0 * (1.0 + shape.ci) * (1.0 + shape.co);
+  const double pixels = 4.0 * shape.n * (4.0 + shape.h) * (4.0 + shape.w);
+  return elements < 1e18 && pixels * (16.0 + shape.ci + shape.co) < 1e18;
+}
+
+namespace {
+
+// Sizes of the pieces into which the work is cut; they do not change any result.
+struct Blocking {
+  int64_t tiles;      // per block
+  int64_t channels;   // output channels of each phase per chunk
+  bool shared;        // threads work on one block together, or each on its own
+  bool weights_kept;  // U is computed once, or a chunk at a time when it is needed
+};
+
+Blocking plan(const WinogradKernels& kernels, int64_t tiles, int64_t in_channels,
+              int64_t out_channels, int64_t out_phases, int threads) {
+  Blocking b;
+  (void)threads;
+  const char* e;
+  b.tiles = (e = getenv("PG_T")) ? atoi(e) : 48;
+  b.channels = (e = getenv("PG_C")) ? atoi(e) : 64;
+  b.shared = (e = getenv("PG_S")) ? atoi(e) : 0;
+  b.weights_kept = (e = getenv("PG_K")) ? atoi(e) : 1;
+  (void)in_channels;
+  if (b.channels > out_channels) b.channels = out_channels;
+  (void)out_phases;
+  b.channels = round_up(b.channels, kernels.out_block);
+  b.tiles = round_up(b.tiles < tiles ? b.tiles : tiles, kernels.lanes);
+  return b;
+}
+
+// One convolution: operands, sizes and workspace.
+struct Forward {
+  const WinogradKernels& kernels;
+  WinogradInput input;
+  WinogradWeights weights;
+  WinogradOutput output;
+  Blocking blocking;
+  int64_t tiles, in_channels, out_phases;
+
+  int64_t blocks() const { return divide_up(tiles, blocking.tiles); }
+  int64_t chunks() const { return divide_up(output.channels, blocking.channels); }
+  int64_t chunk_rows() const { return blocking.channels * out_phases; }
+  int64_t chunk_weights() const { return kWinogradPlanes * chunk_rows() * in_channels; }
+
+  void transform_weights(float* u, int64_t chunk, const Team& team) const {
+    const Team::Range part = team.part(chunk_rows() / kernels.out_block);
+    kernels.transform_weights(u, weights, chunk * blocking.channels, blocking.channels, part.begin,
+                              part.end);
+  }
+
+  // u: of all chunks if they are kept, else room for one.
+  void run_block(int64_t block, float* u, const WinogradMatrix& v, const WinogradMatrix& m,
+                 WinogradTileVector* vectors, const Team& team) const {
+    const int64_t begin = block * blocking.tiles;
+    const int64_t end = begin + blocking.tiles < tiles ? begin + blocking.tiles : tiles;
+    const int64_t count = divide_up(end - begin, kernels.lanes);
+    if (team.id == 0) kernels.describe_tiles(vectors, output.tiles, begin, end);
+    team.wait();
+    Team::Range part = team.part(input.channels);
+    kernels.transform_input(v, input, vectors, count, part.begin, part.end);
+    for (int64_t chunk = 0; chunk < chunks(); ++chunk) {
+      float* chunk_u = u + (blocking.weights_kept ? chunk * chunk_weights() : 0);
+      if (!blocking.weights_kept) transform_weights(chunk_u, chunk, team);
+      team.wait();
+      const int64_t row_blocks = chunk_rows() / kernels.out_block;
+      part = team.part(kWinogradPlanes * row_blocks);
+      kernels.multiply(m, chunk_u, v, in_channels, count, row_blocks, part.begin, part.end);
+      team.wait();
+      const int64_t first = chunk * blocking.channels;
+      const int64_t rest = output.channels - first;
+      part = team.part(rest < blocking.channels ? rest : blocking.channels);
+      kernels.transform_output(output, m, vectors, count, first, blocking.channels, part.begin,
+                               part.end);
+    }
+    team.wait();
+  }
+
+  void run(int threads) const {
+    const int64_t vectors = blocking.tiles / kernels.lanes;
+    const int64_t v_stride = plane_stride(blocking.tiles * in_channels);
+    const int64_t m_stride = plane_stride(blocking.tiles * chunk_rows());
+    const int spaces = blocking.shared ? 1 : threads;
+    Scratch scratch;
+    float* u = scratch.get<float>(
+        static_cast<size_t>(chunk_weights() * (blocking.weights_kept ? chunks() : 1)));
+    const WinogradMatrix v = winograd_matrix(scratch, v_stride * spaces);
+    const WinogradMatrix m = winograd_matrix(scratch, m_stride * spaces);
+    auto* described = scratch.get<WinogradTileVector>(static_cast<size_t>(vectors * spaces));
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+      const Team team = this_team();
+      if (blocking.weights_kept) {
+        for (int64_t chunk = 0; chunk < chunks(); ++chunk) {
+          transform_weights(u + chunk * chunk_weights(), chunk, team);
+        }
+      }
+      if (blocking.shared) {
+        for (int64_t block = 0; block < blocks(); ++block) {
+          run_block(block, u, {v.data, v_stride}, {m.data, m_stride}, described, team);
+        }
+      } else {
+        const int64_t space = team.id;
+        const WinogradMatrix own_v = {v.data + space * kWinogradPlanes * v_stride, v_stride};
+        const WinogradMatrix own_m = {m.data + space * kWinogradPlanes * m_stride, m_stride};
+        team.wait();
+#pragma omp for schedule(monotonic : dynamic, 1)
+        for (int64_t block = 0; block < blocks(); ++block) {
+          run_block(block, u, own_v, own_m, described + space * vectors, Team());
+        }
+      }
+    }
+  }
+};
+
+}  // namespace
+
+void winograd_forward_with(const WinogradKernels& kernels, float* y, const float* x, const float* w,
+                           bool transpose, const float* in_scale, const Epilogue<float>& epilogue,
+                           const WinogradShape& shape, const PolyphaseFilter* fir) {
+  const WinogradTiles tiles = winograd_tiles(shape);
+  const int64_t in_channels = shape.ci * (shape.input_space_to_depth ? 4 : 1);
+  const int64_t out_phases = shape.output_depth_to_space ? 4 : 1;
+  const int64_t count = tiles.n * tiles.rows * tiles.cols;
+  if (count == 0 || shape.co == 0) return;
+  const int threads = team_size(count * 16 * shape.co * out_phases);
+  const Forward forward = {kernels,
+                           {x, in_scale, shape.ci, shape.input_space_to_depth, tiles},
+                           winograd_weights(w, transpose, shape, fir),
+                           {y, epilogue, shape.co, shape.output_depth_to_space, tiles},
+                           plan(kernels, count, in_channels, shape.co, out_phases, threads),
+                           count,
+                           in_channels,
+                           out_phases};
+  forward.run(threads);
+}
+
+void winograd_forward(float* y, const float* x, const float* w, bool transpose,
+                      const float* in_scale, const Epilogue<float>& epilogue,
+                      const WinogradShape& shape, const PolyphaseFilter* fir) {
+  winograd_forward_with(winograd_kernels(cpu_isa()), y, x, w, transpose, in_scale, epilogue, shape,
+                        fir);
+}
+
+}  // namespace pygan
