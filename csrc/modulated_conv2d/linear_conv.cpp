@@ -158,10 +158,6 @@ const T* correlation_weights(const T* w, const LinearConv& c, Scratch& scratch) 
   return out;
 }
 
-bool transposes(const LinearConv& c) {
-  return c.mode == ConvMode::transposed || c.mode == ConvMode::up;
-}
-
 // The polyphase form of StyleGAN2's up and down layers, where it applies and pays.
 struct Polyphase {
   WinogradShape shape;  // of the forward pass

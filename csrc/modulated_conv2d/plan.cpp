@@ -79,6 +79,11 @@ bool path_is_wanted(ConvPath path, bool worth_it) {
   return asked == kAuto ? worth_it : asked == static_cast<int>(path);
 }
 
+const char* asked_conv_path() {
+  const int asked = wish().load(std::memory_order_relaxed);
+  return asked == kAuto ? "auto" : path_name(static_cast<ConvPath>(asked));
+}
+
 bool set_conv_path(const char* name) {
   const int path = parse(name, kAuto - 1);
   if (path < kAuto) return false;

@@ -32,4 +32,7 @@ bool path_is_wanted(ConvPath path, bool worth_it);
 // Returns false, and changes nothing, on any other name.
 bool set_conv_path(const char* name);
 
+// The path asked for, or "auto".
+const char* asked_conv_path();
+
 }  // namespace pygan

@@ -6,6 +6,9 @@
 #include "common/isa.h"
 #include "common/parallel.h"
 #include "common/scratch.h"
+#include "modulated_conv2d/linear_conv.h"
+#include "modulated_conv2d/onednn.h"
+#include "modulated_conv2d/plan.h"
 #include "paddle/module.h"
 
 #define PYGAN_EXPORT extern "C" __attribute__((visibility("default")))
@@ -25,3 +28,7 @@ PYGAN_EXPORT void pygan_scratch_release() { pygan::scratch_release(); }
 PYGAN_EXPORT int pygan_set_skip_weight_gradients(int value) {
   return pygan::g_skip_weight_gradients.exchange(value != 0) ? 1 : 0;
 }
+PYGAN_EXPORT const char* pygan_last_conv_path() { return pygan::linear_last_path(); }
+PYGAN_EXPORT const char* pygan_asked_conv_path() { return pygan::asked_conv_path(); }
+PYGAN_EXPORT int pygan_set_conv_path(const char* name) { return pygan::set_conv_path(name) ? 1 : 0; }
+PYGAN_EXPORT const char* pygan_onednn_status() { return pygan::onednn_status(); }

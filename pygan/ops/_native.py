@@ -62,6 +62,8 @@ def library() -> Optional[ctypes.CDLL]:
                     _loaded = _load()
                     _loaded.pygan_paddle_version.restype = ctypes.c_char_p
                     _loaded.pygan_cpu_isa.restype = ctypes.c_char_p
+                    for text in ("last_conv_path", "asked_conv_path", "onednn_status"):
+                        getattr(_loaded, f"pygan_{text}").restype = ctypes.c_char_p
                     _loaded.pygan_scratch_bytes.restype = ctypes.c_uint64
                 except RuntimeError as error:
                     _reason = str(error)
@@ -148,6 +150,42 @@ def no_weight_gradients() -> Iterator[None]:
         lib.pygan_set_skip_weight_gradients(previous)
 
 
+def last_conv_path() -> str:
+    """The path that the last native convolution of this thread took.
+
+    'winograd', 'onednn', 'direct' or 'pointwise'; empty before the first, or without native
+    operators.
+    """
+    lib = library()
+    return lib.pygan_last_conv_path().decode() if lib is not None else ""
+
+
+def set_conv_path(path: str) -> str:
+    """Ask for one path of the native float32 convolution where it is possible, on all threads.
+
+    Args:
+        path: 'auto' (the fastest by measurement), 'direct', 'winograd', 'onednn' or 'pointwise'.
+            The environment variable PYGAN_CONV_PATH sets the initial choice.
+
+    Returns:
+        The previous choice.
+
+    Raises:
+        ValueError: for another name.
+        RuntimeError: without native operators.
+    """
+    lib = library()
+    if lib is None:
+        raise RuntimeError(f"pygan.ops.set_conv_path: {_reason}")
+    previous = lib.pygan_asked_conv_path().decode()
+    if not lib.pygan_set_conv_path(str(path).encode()):
+        raise ValueError(
+            f"pygan.ops.set_conv_path: `path` is {path!r}; it must be 'auto', 'direct', 'winograd', "
+            f"'onednn' or 'pointwise'."
+        )
+    return previous
+
+
 def native_info() -> dict[str, Any]:
     """What the compiled operators are: path, Paddle they were built for, instruction set, threads.
 
@@ -162,5 +200,6 @@ def native_info() -> dict[str, Any]:
         "paddle": lib.pygan_paddle_version().decode(),
         "cpu_isa": lib.pygan_cpu_isa().decode(),
         "threads": int(lib.pygan_max_threads()),
+        "onednn": lib.pygan_onednn_status().decode(),
         "scratch_bytes": int(lib.pygan_scratch_bytes()),
     }
