@@ -91,7 +91,8 @@ class Worker:
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Send one request and wait for its reply; raise `WorkerError` if it failed."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
@@ -105,7 +106,7 @@ class Worker:
             raise WorkerError(f"worker '{self.name}' failed on {request}:\n{reply['error']}")
         return reply
 
-    def call(self, target: str, **kwargs: Any) -> Any:
+    def call(self, target: str, /, **kwargs: Any) -> Any:
         """Call "module:function" in the worker and return its (JSON) result."""
         return self.ask(do="call", target=target, kwargs=kwargs)["value"]
 

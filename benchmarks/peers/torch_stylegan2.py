@@ -172,7 +172,7 @@ class SynthesisBlock(nn.Module):
             x = self.const.expand(ws[0].shape[0], *self.const.shape)
             x = self.conv1(x, ws[0], noise)
             return x, self.torgb(x, ws[1])
-        assert x is not None and image is not None
+        assert image is not None
         x = self.conv0(x, ws[0], noise)
         x = self.conv1(x, ws[1], noise)
         return x, upsample2d(image, self.filter) + self.torgb(x, ws[2])

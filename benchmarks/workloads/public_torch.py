@@ -26,7 +26,7 @@ def load_public(clone: str) -> types.ModuleType:
     nothing: on CPU tensors it runs its own PyTorch code."""
     if clone not in sys.path:
         sys.path.insert(0, clone)
-    with mock.patch("torch.utils.cpp_extension.load", lambda *args, **kwargs: None):
+    with mock.patch("torch.utils.cpp_extension.load", return_value=None):
         import model
     return model
 
@@ -41,7 +41,7 @@ def steps(
     """The same five measurements for any pair of networks.
 
     Args:
-        synthesize: (z, random noise or not) -> (images, the latents that path length differentiates)
+        synthesize: (z, random noise or not) -> (images, the latents of path length)
     """
     g_parameters, d_parameters = list(generator.parameters()), list(discriminator.parameters())
     g_used = [p for p in g_parameters if p.requires_grad]
