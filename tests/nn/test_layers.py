@@ -3,6 +3,7 @@
 import numpy as np
 import paddle
 import pytest
+from scipy.signal import convolve2d
 
 from pygan.nn import (
     Conv2dLayer,
@@ -70,6 +71,21 @@ def test_convolution_sizes(up, down, size, kernel_size):
     layer = Conv2dLayer(3, 4, kernel_size, up=up, down=down)
     assert layer(paddle.randn([2, 3, 6, 8])).shape == [2, 4, *size]
     assert set(layer.state_dict()) == {"weight", "bias"}  # filters are not part of a checkpoint
+
+
+def test_upsampling_convolution_stores_its_kernel_flipped():
+    layer = Conv2dLayer(2, 3, 3, up=2, resample_filter=(1,))
+    layer.to(dtype="float64")
+    layer.bias.set_value(paddle.randn([3], dtype="float64"))
+    x = np.random.default_rng(3).standard_normal((1, 2, 4, 5))
+    spread = np.zeros((2, 8, 10))
+    spread[:, ::2, ::2] = 4 * x[0]  # the filter's gain, up^2
+    spread = np.pad(spread, ((0, 0), (2, 0), (2, 0)))
+    weight = layer.weight.numpy() / np.sqrt(2 * 9)
+    for o, bias in enumerate(layer.bias.numpy()):
+        expected = bias + sum(convolve2d(spread[i], weight[o, i], "valid") for i in range(2))
+        actual = layer(paddle.to_tensor(x))[0, o].numpy()
+        np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize(
