@@ -1,0 +1,228 @@
+// Registers pg_bias_act with its gradients of first and second order.
+#include "bias_act/bias_act.h"
+
+#include <type_traits>
+
+#include "paddle/common.h"
+
+namespace pygan {
+namespace binding {
+namespace {
+
+constexpr char kOp[] = "bias_act";
+
+// Bits of the attribute `needs`: the inputs whose gradients are wanted.
+enum Need : int { kNeedX = 1, kNeedB = 2, kNeedScale = 4, kNeedNoise = 8, kNeedStrength = 16 };
+
+Storage storage_of(const Tensor& x) {
+  Storage storage = Storage::float32;
+  dispatch_floating(kOp, x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    if (std::is_same<T, double>::value) storage = Storage::float64;
+    if (std::is_same<T, float16>::value) storage = Storage::float16;
+    if (std::is_same<T, bfloat16>::value) storage = Storage::bfloat16;
+  });
+  return storage;
+}
+
+struct Attributes {
+  int act;
+  int64_t alpha, gain, clamp;
+  int axis, needs;
+};
+
+struct Inputs {
+  const Tensor& x;
+  const OptionalTensor &b, &scale, &noise, &strength;
+};
+
+const void* pointer(const OptionalTensor& t) { return has(t) ? t->data() : nullptr; }
+
+void check_optional(const char* name, const OptionalTensor& t, const Tensor& x, int64_t size) {
+  if (!has(t)) return;
+  check_input(kOp, name, t);
+  PD_CHECK(t->dtype() == x.dtype(), "pygan.bias_act: `", name, "` must have the dtype of `x`.");
+  PD_CHECK(t->numel() == size, "pygan.bias_act: `", name, "` has ", t->numel(),
+           " elements; it must have ", size, " for this `x`.");
+}
+
+// Geometry, formula and input pointers, checked against each other.
+BiasActCall prepare(const Inputs& in, const Attributes& a, int order) {
+  check_input(kOp, "x", in.x);
+  const std::vector<int64_t> shape = in.x.shape();
+  const int rank = static_cast<int>(shape.size());
+  const bool has_bias = has(in.b), has_scale = has(in.scale), has_noise = has(in.noise);
+  PD_CHECK(a.act >= 0 && a.act < kActivations, "pygan.bias_act: unknown activation ", a.act, ".");
+  PD_CHECK((!has_bias && !has_scale && !has_noise) || (a.axis >= 0 && a.axis < rank),
+           "pygan.bias_act: `axis` is ", a.axis, ", but `x` has ", rank, " axes.");
+  PD_CHECK((!has_scale && !has_noise) || a.axis == 1,
+           "pygan.bias_act: `axis` must be 1 with `scale` or `noise`.");
+
+  BiasActCall call;
+  call.order = order;
+  call.storage = storage_of(in.x);
+  const int axis = a.axis < rank ? a.axis : 0;
+  for (int i = 0; i < rank; ++i) {
+    (i < axis ? call.outer : i == axis ? call.channels : call.inner) *= shape[i];
+  }
+  check_optional("b", in.b, in.x, call.channels);
+  check_optional("scale", in.scale, in.x, call.outer * call.channels);
+  if (has_noise) {
+    const bool one = in.noise->numel() == call.inner;
+    call.noise_batch = one ? 1 : call.outer;
+    check_optional("noise", in.noise, in.x, call.noise_batch * call.inner);
+    check_optional("strength", in.strength, in.x, 1);
+  }
+  call.act = static_cast<Activation>(a.act);
+  call.alpha = double_of(a.alpha);
+  call.gain = double_of(a.gain);
+  call.clamp = double_of(a.clamp);
+  call.in.x = in.x.data();
+  call.in.b = pointer(in.b);
+  call.in.scale = pointer(in.scale);
+  call.in.noise = pointer(in.noise);
+  call.in.strength = has_noise ? pointer(in.strength) : nullptr;
+  return call;
+}
+
+// A result for the gradient of `input`: of its shape where wanted, else what Paddle drops.
+Tensor gradient(const OptionalTensor& input, bool wanted, void** data) {
+  if (!has(input)) return Tensor();
+  if (!wanted) return placeholder(*input);
+  Tensor result = paddle::empty(input->shape(), input->dtype(), input->place());
+  *data = result.data();
+  return result;
+}
+
+// Gradients of the five inputs, whose pointers go into the call.
+std::vector<Tensor> gradients(const Inputs& in, int needs, BiasActCall* call) {
+  return {gradient(in.x, needs & kNeedX, &call->grad.x),
+          gradient(in.b, needs & kNeedB, &call->grad.b),
+          gradient(in.scale, needs & kNeedScale, &call->grad.scale),
+          gradient(in.noise, needs & kNeedNoise, &call->grad.noise),
+          gradient(in.strength, needs & kNeedStrength, &call->grad.strength)};
+}
+
+void check_cotangent(const char* name, const Tensor& x, const Tensor& d) {
+  check_input(kOp, name, d);
+  PD_CHECK(d.dtype() == x.dtype() && d.numel() == x.numel(), "pygan.bias_act: `", name,
+           "` must have the dtype and shape of `x`.");
+}
+
+}  // namespace
+
+std::vector<Tensor> bias_act_forward(const Tensor& x, const OptionalTensor& b,
+                                     const OptionalTensor& scale, const OptionalTensor& noise,
+                                     const OptionalTensor& strength, int act, int64_t alpha,
+                                     int64_t gain, int64_t clamp, int axis, int needs) {
+  return guarded(kOp, [&]() -> std::vector<Tensor> {
+    BiasActCall call =
+        prepare({x, b, scale, noise, strength}, {act, alpha, gain, clamp, axis, needs}, 0);
+    Tensor y = paddle::empty(x.shape(), x.dtype(), x.place());
+    call.out = y.data();
+    if (call.size() > 0) bias_act(call);
+    return {y};
+  });
+}
+
+std::vector<Tensor> bias_act_backward(const Tensor& x, const OptionalTensor& b,
+                                      const OptionalTensor& scale, const OptionalTensor& noise,
+                                      const OptionalTensor& strength, const Tensor& dy, int act,
+                                      int64_t alpha, int64_t gain, int64_t clamp, int axis,
+                                      int needs) {
+  return guarded(kOp, [&]() -> std::vector<Tensor> {
+    const Inputs in{x, b, scale, noise, strength};
+    BiasActCall call = prepare(in, {act, alpha, gain, clamp, axis, needs}, 1);
+    check_cotangent("dy", x, dy);
+    call.dy = dy.data();
+    std::vector<Tensor> results = gradients(in, needs, &call);
+    bias_act(call);
+    return results;
+  });
+}
+
+std::vector<Tensor> bias_act_double_backward(
+    const Tensor& x, const OptionalTensor& b, const OptionalTensor& scale,
+    const OptionalTensor& noise, const OptionalTensor& strength, const Tensor& dy,
+    const OptionalTensor& ddx, const OptionalTensor& ddb, const OptionalTensor& ddscale,
+    const OptionalTensor& ddnoise, const OptionalTensor& ddstrength, int act, int64_t alpha,
+    int64_t gain, int64_t clamp, int axis, int needs) {
+  return guarded(kOp, [&]() -> std::vector<Tensor> {
+    const Inputs in{x, b, scale, noise, strength};
+    BiasActCall call = prepare(in, {act, alpha, gain, clamp, axis, needs}, 2);
+    check_cotangent("dy", x, dy);
+    call.dy = dy.data();
+    if (has(ddx)) check_cotangent("ddx", x, *ddx);
+    check_optional("ddb", ddb, x, call.channels);
+    check_optional("ddscale", ddscale, x, call.outer * call.channels);
+    check_optional("ddnoise", ddnoise, x, call.noise_batch * call.inner);
+    check_optional("ddstrength", ddstrength, x, 1);
+    call.dd.x = pointer(ddx);
+    call.dd.b = pointer(ddb);
+    call.dd.scale = pointer(ddscale);
+    call.dd.noise = pointer(ddnoise);
+    call.dd.strength = pointer(ddstrength);
+    std::vector<Tensor> results = gradients(in, needs, &call);
+    Tensor ddy = paddle::empty(x.shape(), x.dtype(), x.place());
+    call.out = ddy.data();
+    bias_act(call);
+    results.push_back(ddy);
+    return results;
+  });
+}
+
+namespace {
+
+using Shape = std::vector<int64_t>;
+using OptionalShape = paddle::optional<Shape>;
+using OptionalType = paddle::optional<DataType>;
+
+std::vector<Shape> infer_shape(const Shape& x, const OptionalShape&, const OptionalShape&,
+                               const OptionalShape&, const OptionalShape&) {
+  return {x};
+}
+std::vector<DataType> infer_type(const DataType& x, const OptionalType&, const OptionalType&,
+                                 const OptionalType&, const OptionalType&) {
+  return {x};
+}
+
+}  // namespace
+}  // namespace binding
+}  // namespace pygan
+
+// clang-format off
+#define PYGAN_BIAS_ACT_ATTRIBUTES \
+  {"act: int", "alpha: int64_t", "gain: int64_t", "clamp: int64_t", "axis: int", "needs: int"}
+
+PD_BUILD_OP(pg_bias_act)
+    .Inputs({"X", paddle::Optional("B"), paddle::Optional("Scale"), paddle::Optional("Noise"),
+             paddle::Optional("Strength")})
+    .Outputs({"Y"})
+    .Attrs(PYGAN_BIAS_ACT_ATTRIBUTES)
+    .SetKernelFn(PD_KERNEL(pygan::binding::bias_act_forward))
+    .SetInferShapeFn(PD_INFER_SHAPE(pygan::binding::infer_shape))
+    .SetInferDtypeFn(PD_INFER_DTYPE(pygan::binding::infer_type));
+
+PD_BUILD_GRAD_OP(pg_bias_act)
+    .Inputs({"X", paddle::Optional("B"), paddle::Optional("Scale"), paddle::Optional("Noise"),
+             paddle::Optional("Strength"), paddle::Grad("Y")})
+    .Outputs({paddle::Grad("X"), paddle::Grad(paddle::Optional("B")),
+              paddle::Grad(paddle::Optional("Scale")), paddle::Grad(paddle::Optional("Noise")),
+              paddle::Grad(paddle::Optional("Strength"))})
+    .Attrs(PYGAN_BIAS_ACT_ATTRIBUTES)
+    .SetKernelFn(PD_KERNEL(pygan::binding::bias_act_backward));
+
+PD_BUILD_DOUBLE_GRAD_OP(pg_bias_act)
+    .Inputs({"X", paddle::Optional("B"), paddle::Optional("Scale"), paddle::Optional("Noise"),
+             paddle::Optional("Strength"), paddle::Grad("Y"),
+             paddle::Grad(paddle::Grad("X")),
+             paddle::Grad(paddle::Grad(paddle::Optional("B"))),
+             paddle::Grad(paddle::Grad(paddle::Optional("Scale"))),
+             paddle::Grad(paddle::Grad(paddle::Optional("Noise"))),
+             paddle::Grad(paddle::Grad(paddle::Optional("Strength")))})
+    .Outputs({paddle::Grad("X"), paddle::Grad(paddle::Optional("B")),
+              paddle::Grad(paddle::Optional("Scale")), paddle::Grad(paddle::Optional("Noise")),
+              paddle::Grad(paddle::Optional("Strength")), paddle::Grad(paddle::Grad("Y"))})
+    .Attrs(PYGAN_BIAS_ACT_ATTRIBUTES)
+    .SetKernelFn(PD_KERNEL(pygan::binding::bias_act_double_backward));
+// clang-format on
