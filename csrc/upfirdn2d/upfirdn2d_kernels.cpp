@@ -1,0 +1,271 @@
+// Rows [row0, row1) of one output plane. Three orders of passes, all made of weighted sums of rows
+// (row_ops.h); what they keep between rows stays in the first-level cache.
+#include "upfirdn2d/upfirdn2d_kernels.h"
+
+#include "upfirdn2d/row_ops.h"
+
+namespace pygan {
+namespace PYGAN_ISA {
+namespace {
+
+template <typename T, typename U>
+struct IsSame {
+  static constexpr bool value = false;
+};
+template <typename T>
+struct IsSame<T, T> {
+  static constexpr bool value = true;
+};
+
+// A tile's buffers, carved off the front of its workspace.
+struct Carver {
+  char* free;
+  template <typename U>
+  U* take(int64_t count) {
+    U* p = reinterpret_cast<U*>(free);
+    free += (count * static_cast<int64_t>(sizeof(U)) + 63) / 64 * 64;
+    return p;
+  }
+};
+
+template <typename T, typename C>
+class Tile {
+ public:
+  Tile(const Upfirdn2dPlan<C>& plan, T* y, const T* x, void* workspace)
+      : plan_(plan), h_(plan.horizontal), y_(y), x_(x) {
+    Carver carver{static_cast<char*>(workspace)};
+    terms_ = carver.template take<Term<C>>(plan.term_capacity);
+    row_terms_ = carver.template take<Term<C>>(plan.row_term_capacity);
+    phase_rows_ = carver.template take<C>(plan.phase_row_capacity);
+    out_row_ = carver.template take<C>(plan.out_row_capacity);
+    in_row_ = carver.template take<C>(plan.in_row_capacity);
+    padded_ = carver.template take<C>(plan.padded_capacity);
+    ring_ = carver.template take<C>(plan.ring_slots * plan.ring_slot_capacity);
+    column0_ = h_.first > 0 ? h_.first : 0;
+    const int64_t end = h_.first + h_.length;
+    columns_ = (end < plan.in_w ? end : plan.in_w) - column0_;
+  }
+
+  void run(int64_t row0, int64_t row1) {
+    switch (plan_.order) {
+      case PassOrder::vertical_first:
+        return vertical_first(row0, row1);
+      case PassOrder::horizontal_first:
+        return horizontal_first(row0, row1);
+      default:
+        return both(row0, row1);
+    }
+  }
+
+ private:
+  // Rows of the compute type are read and written where they lie; those of a 16-bit type are
+  // converted on the way.
+  static constexpr bool kInPlace = IsSame<T, C>::value;
+
+  void vertical_first(int64_t row0, int64_t row1) {
+    fill_zero(padded_, plan_.padded_capacity);
+    set_row_terms(padded_);
+    const VerticalPlan<C>& v = plan_.vertical;
+    int64_t converted = 0;  // source rows below this one are in the ring, as far as they are needed
+    for (int64_t i = row0; i < row1; ++i) {
+      const OutputRow& m = v.rows[i];
+      if (!kInPlace) {
+        for (int64_t r = converted > m.first ? converted : m.first; r < m.last; ++r) {
+          convert_row(slot(r), in_row(r), plan_.in_w);
+        }
+        converted = m.last;
+      }
+      const C* taps = v.taps + m.tap % v.up * v.stride + m.tap / v.up;
+      int n = 0;
+      for (int64_t r = m.first; r < m.last; ++r, ++n) {
+        const C* row = kInPlace ? reinterpret_cast<const C*>(in_row(r)) : slot(r);
+        terms_[n] = {row + column0_, taps[n]};
+      }
+      if (columns_ > 0) sum_to_padded(n);
+      filter_row(compute_row(i), plan_.stream);
+      finish_row(i);
+    }
+  }
+
+  void horizontal_first(int64_t row0, int64_t row1) {
+    fill_zero(padded_, plan_.padded_capacity);
+    set_row_terms(padded_);
+    const VerticalPlan<C>& v = plan_.vertical;
+    int64_t filtered = 0;  // source rows below this one are in the ring, as far as they are needed
+    for (int64_t i = row0; i < row1; ++i) {
+      const OutputRow& m = v.rows[i];
+      for (int64_t r = filtered > m.first ? filtered : m.first; r < m.last; ++r) {
+        pad_row(padded_, in_row(r));
+        filter_row(slot(r), false);
+      }
+      filtered = m.last;
+      const C* taps = v.taps + m.tap % v.up * v.stride + m.tap / v.up;
+      int n = 0;
+      for (int64_t r = m.first; r < m.last; ++r, ++n) terms_[n] = {slot(r), taps[n]};
+      sum_row(compute_row(i), terms_, n, plan_.out_w, plan_.stream);
+      finish_row(i);
+    }
+  }
+
+  void both(int64_t row0, int64_t row1) {
+    fill_zero(ring_, plan_.ring_slots * plan_.ring_slot_capacity);
+    int64_t loaded = 0;  // source rows below this one are in the ring, as far as they are needed
+    for (int64_t i = row0; i < row1; ++i) {
+      const OutputRow& m = plan_.vertical.rows[i];
+      for (int64_t r = loaded > m.first ? loaded : m.first; r < m.last; ++r) {
+        pad_row(slot(r), in_row(r));
+      }
+      loaded = m.last;
+      C* row = compute_row(i);
+      for (int p = 0; p < h_.output_phases; ++p) {
+        const OutputPhase& phase = h_.phases[p];
+        int n = 0;
+        for (int64_t r = m.first; r < m.last; ++r) {
+          const int64_t tap_row = m.tap + (r - m.first) * plan_.vertical.up;
+          const C* taps = h_.taps + (tap_row * h_.output_phases + p) * h_.stride;
+          for (int t = 0; t < phase.count; ++t) {
+            terms_[n++] = {element(slot(r), phase.offset + t), taps[t]};
+          }
+        }
+        const bool last = h_.output_phases == 1;
+        sum_row(last ? row : phase_row(p), terms_, n, phase_size(p), last && plan_.stream);
+      }
+      if (h_.output_phases > 1) interleave(row);
+      finish_row(i);
+    }
+  }
+
+  // ---- Horizontal
+
+  // The terms of the horizontal filter on one padded row, phase after phase.
+  void set_row_terms(C* padded) {
+    for (int p = 0; p < h_.output_phases; ++p) {
+      const C* taps = h_.taps + int64_t{p} * h_.stride;
+      for (int n = 0; n < h_.phases[p].count; ++n) {
+        row_terms_[p * h_.stride + n] = {element(padded, h_.phases[p].offset + n), taps[n]};
+      }
+    }
+  }
+
+  void filter_row(C* dst, bool stream) {
+    const OutputPhase* phases = h_.phases;
+    switch (h_.output_phases) {
+      case 1:
+        return sum_row(dst, row_terms_, phases[0].count, plan_.out_w, stream);
+      case 2:
+        return sum_rows_interleaved(dst, row_terms_, row_terms_ + h_.stride, phases[0].count,
+                                    phases[1].count, plan_.out_w);
+      default:
+        for (int p = 0; p < h_.output_phases; ++p) {
+          sum_row(phase_row(p), row_terms_ + p * h_.stride, phases[p].count, phase_size(p), false);
+        }
+        interleave(dst);
+    }
+  }
+
+  C* phase_row(int p) const { return phase_rows_ + p * phase_size(0); }
+  int64_t phase_size(int p) const {
+    return (plan_.out_w - p + h_.output_phases - 1) / h_.output_phases;
+  }
+  void interleave(C* dst) const {
+    for (int p = 0; p < h_.output_phases; ++p) {
+      const C* src = phase_row(p);
+      C* to = dst + p;
+      for (int64_t q = 0; q < phase_size(p); ++q) to[q * h_.output_phases] = src[q];
+    }
+  }
+
+  // ---- Padded rows
+
+  C* element(C* padded, int64_t m) const {
+    const int phases = h_.source_phases;
+    if (phases == 1) return padded + h_.shift + m;
+    return padded + h_.shift + m % phases * h_.phase_length + m / phases;
+  }
+
+  template <typename U>
+  void pad_row(C* padded, const U* row) const {
+    const int64_t first = column0_ - h_.first;
+    row += column0_;
+    if (h_.source_phases == 1) {
+      convert_row(element(padded, first), row, columns_);
+    } else if (h_.source_phases == 2) {
+      split_row(element(padded, first), element(padded, first + 1), row, columns_);
+    } else {
+      for (int64_t j = 0; j < columns_; ++j) convert_row(element(padded, first + j), row + j, 1);
+    }
+  }
+
+  // The sum of n terms_, each of columns_ pixels, into the padded row.
+  void sum_to_padded(int n) {
+    const int64_t first = column0_ - h_.first;
+    if (h_.source_phases == 1) {
+      sum_row(element(padded_, first), terms_, n, columns_, false);
+    } else if (h_.source_phases == 2) {
+      sum_row_split(element(padded_, first), element(padded_, first + 1), terms_, n, columns_);
+    } else {
+      sum_row(in_row_ + column0_, terms_, n, columns_, false);
+      pad_row(padded_, in_row_);
+    }
+  }
+
+  static void fill_zero(C* p, int64_t count) {
+    __builtin_memset(p, 0, static_cast<size_t>(count) * sizeof(C));
+  }
+
+  // ---- Whole rows
+
+  const T* in_row(int64_t r) const { return x_ + r * plan_.in_w; }
+  T* out_row(int64_t i) const { return y_ + i * plan_.out_w; }
+  // What is kept of source row r.
+  C* slot(int64_t r) const {
+    return ring_ + (r & (plan_.ring_slots - 1)) * plan_.ring_slot_capacity;
+  }
+
+  C* compute_row(int64_t i) const { return kInPlace ? reinterpret_cast<C*>(out_row(i)) : out_row_; }
+  void finish_row(int64_t i) const {
+    if (!kInPlace) round_row(out_row(i), out_row_, plan_.out_w);
+  }
+
+  const Upfirdn2dPlan<C>& plan_;
+  const HorizontalPlan<C>& h_;
+  T* y_;
+  const T* x_;
+  int64_t column0_, columns_;  // the pixels of a source row that have a place in the padded row
+  Term<C>* terms_;             // of the sum being made
+  Term<C>* row_terms_;         // of the horizontal filter on padded_
+  C* phase_rows_;              // output phases of one row, before they are interleaved
+  C* out_row_;                 // an output row on its way to a 16-bit type
+  C* in_row_;                  // a combined source row, before it is split into phases
+  C* padded_;                  // one padded row
+  C* ring_;                    // rows that several output rows need
+};
+
+template <typename T, typename C>
+void run_tile(const Upfirdn2dPlan<C>& plan, T* y, const T* x, int64_t row0, int64_t row1,
+              void* workspace) {
+  Tile<T, C>(plan, y, x, workspace).run(row0, row1);
+  if (plan.stream) stream_fence();
+}
+
+}  // namespace
+
+void upfirdn2d_tile(const Upfirdn2dPlan<float>& plan, float* y, const float* x, int64_t row0,
+                    int64_t row1, void* workspace) {
+  run_tile(plan, y, x, row0, row1, workspace);
+}
+void upfirdn2d_tile(const Upfirdn2dPlan<double>& plan, double* y, const double* x, int64_t row0,
+                    int64_t row1, void* workspace) {
+  run_tile(plan, y, x, row0, row1, workspace);
+}
+void upfirdn2d_tile(const Upfirdn2dPlan<float>& plan, float16* y, const float16* x, int64_t row0,
+                    int64_t row1, void* workspace) {
+  run_tile(plan, y, x, row0, row1, workspace);
+}
+void upfirdn2d_tile(const Upfirdn2dPlan<float>& plan, bfloat16* y, const bfloat16* x, int64_t row0,
+                    int64_t row1, void* workspace) {
+  run_tile(plan, y, x, row0, row1, workspace);
+}
+
+}  // namespace PYGAN_ISA
+}  // namespace pygan
