@@ -1,0 +1,201 @@
+"""What an algorithm tells the engine: its networks, its phases and its samples.
+
+An algorithm has no loop. The engine (:mod:`pygan.training.loop`) builds the networks, calls the
+losses of the phases that are due, steps the optimisers, averages the weights, logs and saves.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Optional
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from pygan.training.config import TrainConfig
+from pygan.training.distributed import World
+from pygan.training.rng import StepRandom
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What an algorithm needs to know of a dataset to build its networks.
+
+    Attributes:
+        image_shape: (C, H, W).
+        class_counts: images per class; empty for training without labels.
+    """
+
+    image_shape: tuple[int, int, int]
+    class_counts: tuple[int, ...] = ()
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_counts)
+
+    def random_labels(self, random: StepRandom, purpose: str = "label") -> Optional[paddle.Tensor]:
+        """Labels [N] distributed as in the dataset; None without labels."""
+        if not self.class_counts:
+            return None
+        edges = np.cumsum(self.class_counts)
+        image = random.integers(purpose, 0, int(edges[-1]))
+        return paddle.to_tensor(np.searchsorted(edges, image, side="right").astype(np.int64))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"image_shape": list(self.image_shape), "class_counts": list(self.class_counts)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> DataSpec:
+        channels, height, width = values["image_shape"]
+        return cls((channels, height, width), tuple(values["class_counts"]))
+
+
+class RealBatch:
+    """Real images of one micro-batch, as the loader delivers them."""
+
+    def __init__(self, pixels: np.ndarray, labels: Optional[np.ndarray]) -> None:
+        self._pixels = pixels
+        self._labels = labels
+        self._images: Optional[paddle.Tensor] = None
+
+    @property
+    def images(self) -> paddle.Tensor:
+        """Images [N, C, H, W] in [-1, 1]."""
+        if self._images is None:
+            self._images = paddle.to_tensor(self._pixels.astype(np.float32) / 127.5 - 1)
+        return self._images
+
+    @property
+    def labels(self) -> Optional[paddle.Tensor]:
+        """Class indices [N], or None without labels."""
+        return None if self._labels is None else paddle.to_tensor(self._labels.astype(np.int64))
+
+
+@dataclass
+class Step:
+    """What a loss sees: one micro-batch of one phase.
+
+    Attributes:
+        random: random numbers of these samples, for this phase and iteration.
+        real: the real images of the iteration; all phases share them.
+        world: the processes.
+        rounds: micro-batches per process that make up the batch.
+        nimg: images seen before this iteration.
+        reports: what ``report`` was given.
+    """
+
+    random: StepRandom
+    real: RealBatch
+    world: World
+    rounds: int = 1
+    nimg: int = 0
+    reports: dict[str, paddle.Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.random)
+
+    def report(self, name: str, value: paddle.Tensor) -> None:
+        """Logs the mean of a tensor, averaged over the batch and over the tick."""
+        self.reports[name] = value.detach().astype("float32").mean()
+
+
+def _nothing(*_: Any) -> None:
+    """The default of the hooks of a phase."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One optimiser step on one network.
+
+    Attributes:
+        name: for logs and as the scope of the phase's random numbers.
+        network: the network that is trained; all others are frozen meanwhile.
+        loss: maps a Step to a scalar, the mean over its samples.
+        interval: run in every ``interval``-th iteration.
+        gain: factor on the loss; lazy regularisation uses the interval.
+        begin: called with the steps of this process before the first loss.
+        end: called with them after the last loss, for running means.
+    """
+
+    name: str
+    network: str
+    loss: Callable[[Step], paddle.Tensor]
+    interval: int = 1
+    gain: float = 1.0
+    begin: Callable[[Sequence[Step]], None] = _nothing
+    end: Callable[[Sequence[Step]], None] = _nothing
+
+
+class Algorithm(abc.ABC):
+    """Base of all algorithms.
+
+    Class attributes:
+        name: as on the command line.
+        Config: the dataclass of its options.
+        network_names: networks that are trained and saved.
+        averaged: those of which an exponential moving average is kept for sampling.
+
+    Args:
+        config: its options.
+        data: what it is trained on.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[TrainConfig]]
+    network_names: ClassVar[tuple[str, ...]]
+    averaged: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, config: Any, data: DataSpec) -> None:
+        self.config = config
+        self.data = data
+        self.networks: dict[str, nn.Layer] = {
+            name: self.build(name, config, data) for name in self.network_names
+        }
+
+    @classmethod
+    @abc.abstractmethod
+    def build(cls, name: str, config: Any, data: DataSpec) -> nn.Layer:
+        """A new network; ``paddle.seed`` decides its initial weights."""
+
+    @abc.abstractmethod
+    def optimizer(self, name: str) -> paddle.optimizer.Optimizer:
+        """The optimiser of a network. One per network: all phases of the network share it."""
+
+    @abc.abstractmethod
+    def phases(self) -> Sequence[Phase]:
+        """The phases of an iteration, in order."""
+
+    @classmethod
+    @abc.abstractmethod
+    def sample(
+        cls,
+        networks: Mapping[str, nn.Layer],
+        config: Any,
+        seeds: Sequence[int],
+        labels: Optional[np.ndarray],
+        *,
+        truncation: float = 1.0,
+        noise: str = "const",
+    ) -> paddle.Tensor:
+        """Images [N, C, H, W], a pure function of the seeds.
+
+        Args:
+            networks: the averaged networks, by name; those that are not averaged may be missing.
+            config: options of the algorithm.
+            seeds: one per image. The latent code is ``np.random.RandomState(seed).randn(...)``, so
+                that a seed means the same everywhere.
+            labels: classes [N], or None for unconditional networks.
+            truncation: psi of the truncation trick, where the algorithm has one.
+            noise: 'const', 'random' (a function of the seed) or 'none', where it has noise inputs.
+        """
+
+    def state(self) -> dict[str, paddle.Tensor]:
+        """Tensors beside weights and optimisers that belong to a checkpoint; restored in place."""
+        return {}
+
+    def check_split(self, samples: int) -> None:
+        """Raises InputError unless micro-batches of ``samples`` images suit the algorithm."""
+        return

@@ -1,0 +1,277 @@
+"""The training loop, one for all algorithms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from pygan.errors import InputError, TrainingError
+from pygan.training import checkpoint as checkpoints
+from pygan.training.algorithm import Algorithm, DataSpec, Phase, RealBatch, Step
+from pygan.training.checkpoint import Checkpoint
+from pygan.training.config import TrainConfig
+from pygan.training.distributed import World
+from pygan.training.ema import ema_beta, update_average
+from pygan.training.order import ImageOrder, strided_samples
+from pygan.training.report import Reporter
+from pygan.training.rng import StepRandom
+from pygan.training.signals import StopSignals
+from pygan.training.state import frozen_copy, restore_trainer, trainer_arrays, trainer_manifest
+from pygan.training.stats import Means, format_time
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended.
+
+    Attributes:
+        reason: 'finished', 'time' (max_minutes is over) or 'signal'.
+        iteration: steps done.
+        nimg: images seen.
+        signal: number of the signal, if any.
+    """
+
+    reason: str
+    iteration: int
+    nimg: int
+    signal: int = 0
+
+
+class Trainer:
+    """Trains one algorithm on one dataset.
+
+    Args:
+        config: all options; ``config.out`` is the folder of the run.
+        algorithm_class: what to train.
+        dataset: an ImageDataset.
+        world: the processes of the run.
+        resume: checkpoint to go on from.
+
+    Attributes:
+        iteration: steps done.
+        nimg: images seen.
+        networks: by name.
+        averages: moving averages of the networks, on the main process.
+        optimizers: one per network.
+        means: statistics since the last tick.
+        micro_batch: images per forward pass.
+
+    Raises:
+        InputError: the options do not suit the data, the algorithm or the number of processes.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        algorithm_class: type[Algorithm],
+        dataset: Any,
+        world: Optional[World] = None,
+        resume: Optional[Checkpoint] = None,
+    ) -> None:
+        self.config = config
+        self.dataset = dataset
+        self.world = world if world is not None else World()
+        self.folder = Path(config.out)
+        self.iteration = 0
+        self.nimg = 0
+        self.means = Means()
+        self._streams = self.world.size * config.accumulate
+        if config.batch % self._streams:
+            raise InputError(
+                f"--batch: {config.batch} images cannot be split evenly over {self.world.size} "
+                f"processes x {config.accumulate} accumulation rounds; choose a multiple of "
+                f"{self._streams}"
+            )
+        self.micro_batch = config.batch // self._streams
+        paddle.seed(config.seed)
+        self.algorithm = algorithm_class(config, data_spec(dataset, config.conditional))
+        self.algorithm.check_split(self.micro_batch)
+        self.networks = self.algorithm.networks
+        self._trainable = {
+            name: [p for p in network.parameters() if not p.stop_gradient]
+            for name, network in self.networks.items()
+        }
+        self.optimizers = {name: self.algorithm.optimizer(name) for name in self.networks}
+        self.averages: dict[str, nn.Layer] = {}
+        if self.world.is_main:
+            names = self.algorithm.averaged
+            self.averages = {name: frozen_copy(self.networks[name]) for name in names}
+        self._phases = list(self.algorithm.phases())
+        self._last_checkpoint: Optional[Path] = None
+        if resume is not None:
+            restore_trainer(self, resume)
+            self._last_checkpoint = resume.path
+
+    def run(self) -> Outcome:
+        """Trains until ``config.kimg``, ``config.max_minutes`` or a signal, and saves.
+
+        Raises:
+            TrainingError: a value became NaN or infinite; the last checkpoint is intact.
+        """
+        from pygan.data import Loader
+
+        config = self.config
+        total = round(config.kimg * 1000)
+        reporter = Reporter(self, total, self._last_checkpoint)
+        loader = Loader(self.dataset, self._index_batches(), workers=config.workers)
+        reason = "finished"
+        try:
+            with StopSignals() as signals:
+                reporter.open()
+                while self.nimg < total and reason == "finished":
+                    before = self.nimg
+                    self.step(loader)
+                    reporter.advance()
+                    reason = self._stop_reason(signals, reporter.elapsed)
+                    done = reason != "finished" or self.nimg >= total
+                    if done or _crossed(before, self.nimg, config.tick):
+                        reporter.tick()
+                        if done or _crossed(before, self.nimg, config.tick * config.snapshot):
+                            self.save()
+                        reporter.resume_clock()
+            why = {"finished": "done", "time": "time is over", "signal": "stopped by a signal"}
+            reporter.say(
+                f"{why[reason]}: {self.nimg / 1000:.3f} kimg, {self.iteration} iterations, "
+                f"{format_time(reporter.elapsed)}; saved {self._last_checkpoint}"
+            )
+            return Outcome(reason, self.iteration, self.nimg, signals.received or 0)
+        except TrainingError as error:
+            reporter.say(f"stopped: {error}")
+            raise
+        finally:
+            loader.close()
+            reporter.close()
+
+    def step(self, batches: Iterator[tuple[np.ndarray, Optional[np.ndarray]]]) -> None:
+        """One iteration: all phases that are due, then the weight averages."""
+        config = self.config
+        reals = []
+        for _ in range(config.accumulate):
+            pixels, labels = next(batches)
+            reals.append(RealBatch(pixels, labels if config.conditional else None))
+        for phase in self._phases:
+            if self.iteration % phase.interval == 0:
+                self._run_phase(phase, reals)
+        beta = ema_beta(config.batch, self.nimg, config.ema_kimg, config.ema_rampup)
+        for name, average in self.averages.items():
+            update_average(average, self.networks[name], beta)
+        self.iteration += 1
+        self.nimg += config.batch
+
+    def save(self) -> None:
+        """Writes a checkpoint of the whole state, on the main process.
+
+        Raises:
+            TrainingError: a value of the state is not finite.
+        """
+        if not self.world.is_main:
+            return
+        root = self.folder / "checkpoints"
+        files, manifest = trainer_arrays(self), trainer_manifest(self)
+        try:
+            path = checkpoints.save(root, self.iteration, files, manifest, self.config.keep)
+        except TrainingError as error:
+            raise TrainingError(f"{error}; {self._last_good()}") from None
+        self._last_checkpoint = path
+
+    def _run_phase(self, phase: Phase, reals: Sequence[RealBatch]) -> None:
+        for name, parameters in self._trainable.items():
+            for parameter in parameters:
+                parameter.stop_gradient = name != phase.network
+        steps = []
+        for round_, real in enumerate(reals):
+            samples = self._samples(round_)
+            random = StepRandom(self.config.seed, phase.name, self.iteration, samples)
+            steps.append(Step(random, real, self.world, len(reals), self.nimg))
+        phase.begin(steps)
+        for step in steps:
+            paddle.seed(step.random.global_seed())  # for dropout and the like
+            loss = phase.loss(step)
+            step.report(f"loss/{phase.name}", loss)
+            (loss * (phase.gain / len(steps))).backward()
+        parameters = [p for p in self._trainable[phase.network] if p.grad is not None]
+        self.world.average_gradients(parameters)
+        self._record(phase, steps, parameters)
+        optimizer = self.optimizers[phase.network]
+        optimizer.step()
+        optimizer.clear_grad(set_to_zero=False)
+        phase.end(steps)
+
+    @paddle.no_grad()
+    def _record(
+        self, phase: Phase, steps: Sequence[Step], parameters: Sequence[paddle.Tensor]
+    ) -> None:
+        """Averages the reports over the batch and checks that loss and gradient are finite."""
+        names = sorted(steps[0].reports)
+        values = paddle.stack([step.reports[name] for step in steps for name in names])
+        values = self.world.mean(values.reshape([len(steps), len(names)]).mean(axis=0))
+        # A sum is not finite if an element is not; it reads the gradient once and copies nothing.
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        sums = paddle.stack([gradient.astype("float32").sum() for gradient in gradients])
+        means: list[float] = paddle.concat([values, sums.sum().reshape([1])]).numpy().tolist()
+        gradient_sum = means.pop()
+        for name, value in zip(names, means):
+            self.means.add(name, value)
+        for what, value in [*zip(names, means), ("gradient", gradient_sum)]:
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"in iteration {self.iteration} ({self.nimg / 1000:.3f} kimg), phase "
+                    f"{phase.name}, {what} of network {phase.network} became {value}; "
+                    f"{self._last_good()}"
+                )
+
+    def _last_good(self) -> str:
+        if self._last_checkpoint is None:
+            return "no checkpoint was written yet"
+        return f"the last good checkpoint is {self._last_checkpoint}"
+
+    def _samples(self, round_: int) -> range:
+        index = self.world.rank + self.world.size * round_
+        return strided_samples(self.config.batch, self._streams, index)
+
+    def _index_batches(self) -> Iterator[list[int]]:
+        order = ImageOrder(len(self.dataset), self.config.seed)
+        iteration = self.iteration
+        while True:
+            start = iteration * self.config.batch
+            for round_ in range(self.config.accumulate):
+                yield order([start + sample for sample in self._samples(round_)])
+            iteration += 1
+
+    def _stop_reason(self, signals: StopSignals, elapsed: float) -> str:
+        limit = self.config.max_minutes
+        late = limit is not None and elapsed > limit * 60
+        # Signals and clocks differ between processes; all must stop after the same iteration.
+        flags = self.world.sum(np.array([signals.received is not None, late], dtype=np.float64))
+        return "signal" if flags[0] else "time" if flags[1] else "finished"
+
+
+def data_spec(dataset: Any, conditional: bool) -> DataSpec:
+    """What algorithms need to know of a dataset.
+
+    Raises:
+        InputError: labels are asked for and there are none.
+    """
+    channels, height, width = dataset.image_shape
+    if not conditional:
+        return DataSpec((channels, height, width))
+    if not dataset.num_classes:
+        raise InputError("--conditional: the dataset has no labels; leave it out or add labels")
+    counts = np.bincount(np.asarray(dataset.labels), minlength=dataset.num_classes)
+    return DataSpec((channels, height, width), tuple(int(count) for count in counts))
+
+
+def _crossed(before: int, after: int, kimg: float) -> bool:
+    """Whether a multiple of ``kimg`` lies in (before, after].
+
+    A pure function of the position, so that a resumed run ticks where the uninterrupted one does.
+    """
+    period = max(round(kimg * 1000), 1)
+    return after // period > before // period

@@ -1,0 +1,165 @@
+"""What a run tells the user: terminal, log files and sample grids, from the main process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+import numpy as np
+import paddle
+
+from pygan.training.grid import save_png, tile, to_pixels
+from pygan.training.order import ImageOrder
+from pygan.training.stats import Clock, Progress, RunLog, format_time, peak_memory_gb
+
+if TYPE_CHECKING:
+    from pygan.training.loop import Trainer
+
+_SAMPLE_SEEDS = 1_000_000  # first seed of the sample grid, away from those people look at
+
+
+class Reporter:
+    """Reports of one trainer. On other processes than the main one it only keeps time.
+
+    Args:
+        trainer: what to report on.
+        total: images of the whole training.
+        resumed: checkpoint that training goes on from.
+    """
+
+    def __init__(self, trainer: Trainer, total: int, resumed: Optional[Path]) -> None:
+        self._trainer = trainer
+        self._total = total
+        self._resumed = resumed
+        self._clock = Clock()
+        self._tick_start = trainer.nimg
+        self._log: Optional[RunLog] = None
+        self._progress: Optional[Progress] = None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start of this process's training."""
+        return self._clock.elapsed
+
+    def open(self) -> None:
+        """Introduces the run; writes ``reals.png`` and the samples of the untrained network."""
+        trainer = self._trainer
+        if trainer.world.is_main:
+            trainer.folder.mkdir(parents=True, exist_ok=True)
+            at = None if self._resumed is None else trainer.iteration
+            self._progress = Progress(self._total, trainer.nimg)
+            self._log = RunLog(trainer.folder, at, self._progress, trainer.config.visualdl)
+            self._introduce()
+            if self._resumed is None:
+                self._save_reals()
+                self._save_samples()
+            else:
+                self.say(f"resuming from {self._resumed}, {trainer.nimg / 1000:.3f} kimg")
+        self._clock.end_maintenance()
+
+    def advance(self) -> None:
+        """Moves the progress bar by one batch."""
+        if self._progress is not None:
+            self._progress.advance(self._trainer.config.batch)
+
+    def tick(self) -> None:
+        """Ends a tick: one line to the terminal and each log, and a sample grid.
+
+        Time from here to ``resume_clock`` counts as maintenance, not as training.
+        """
+        trainer = self._trainer
+        timing = self._clock.tick(trainer.nimg - self._tick_start)
+        self._tick_start = trainer.nimg
+        self._clock.begin_maintenance()
+        means = trainer.means.values()
+        trainer.means.reset()
+        if self._log is None:
+            return
+        state = {name: float(value.mean()) for name, value in trainer.algorithm.state().items()}
+        rates = {f"lr/{name}": float(opt.get_lr()) for name, opt in trainer.optimizers.items()}
+        memory = peak_memory_gb()
+        self._log.stats(
+            {
+                "kimg": trainer.nimg / 1000,
+                "iteration": trainer.iteration,
+                **means,
+                **state,
+                **rates,
+                **timing,
+                "memory_gb": memory,
+            }
+        )
+        left = (self._total - trainer.nimg) * timing["sec/kimg"] / 1000
+        losses = "  ".join(f"{k[5:]} {v:.3f}" for k, v in means.items() if k.startswith("loss/"))
+        self.say(
+            f"{trainer.nimg / 1000:10.3f} kimg  {timing['img/s']:8.2f} img/s  "
+            f"{timing['sec/kimg']:8.1f} s/kimg  {format_time(self.elapsed):>7} gone  "
+            f"{format_time(left):>7} left  {memory:5.2f} GB  {losses}"
+        )
+        self._save_samples()
+
+    def resume_clock(self) -> None:
+        """Ends the maintenance that ``tick`` began."""
+        self._clock.end_maintenance()
+
+    def say(self, text: str) -> None:
+        """One line for people."""
+        if self._log is not None:
+            self._log.line(text)
+
+    def close(self) -> None:
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+        if self._progress is not None:
+            self._progress.close()
+
+    def _introduce(self) -> None:
+        trainer = self._trainer
+        for name, network in trainer.networks.items():
+            count = sum(int(parameter.size) for parameter in network.parameters())
+            self.say(f"{name}: {type(network).__name__}, {count:,} parameters")
+        channels, height, width = trainer.algorithm.data.image_shape
+        classes = trainer.algorithm.data.num_classes
+        self.say(
+            f"data: {len(trainer.dataset):,} images of {width} x {height}, {channels} channels"
+            + (f", {classes} classes" if classes else "")
+        )
+
+    def _save_reals(self) -> None:
+        images, _ = self._trainer.dataset.load(self._grid_indices())
+        save_png(tile(images, self._grid_size()[0]), self._trainer.folder / "reals.png")
+
+    def _save_samples(self) -> None:
+        """Writes the images of fixed seeds, drawn by the averaged networks."""
+        trainer = self._trainer
+        columns, rows = self._grid_size()
+        seeds = list(range(_SAMPLE_SEEDS, _SAMPLE_SEEDS + columns * rows))
+        labels = None
+        if trainer.config.conditional:
+            labels = np.asarray(trainer.dataset.labels)[self._grid_indices()]
+        networks = {**trainer.networks, **trainer.averages}
+        chunk = trainer.micro_batch
+        images = []
+        for i in range(0, len(seeds), chunk):
+            part = None if labels is None else labels[i : i + chunk]
+            with paddle.no_grad():
+                batch = trainer.algorithm.sample(
+                    networks, trainer.config, seeds[i : i + chunk], part
+                )
+            images.append(batch.numpy())
+        picture = tile(to_pixels(np.concatenate(images)), columns)
+        kimg = trainer.nimg / 1000
+        name = f"{int(kimg):06d}" if trainer.config.tick >= 1 else f"{kimg:010.3f}"
+        save_png(picture, trainer.folder / f"samples_{name}.png")
+        if self._log is not None:
+            self._log.image("samples", picture, trainer.iteration)
+
+    def _grid_size(self) -> tuple[int, int]:
+        return self._trainer.config.grid_size(self._trainer.algorithm.data.image_shape)
+
+    def _grid_indices(self) -> list[int]:
+        """The first images of the training order, as many as the grid has places."""
+        columns, rows = self._grid_size()
+        order = ImageOrder(len(self._trainer.dataset), self._trainer.config.seed)
+        return order(range(columns * rows))

@@ -1,0 +1,139 @@
+"""Run folders: starting a run and resuming one.
+
+A run folder holds ``config.yaml``, ``checkpoints/``, ``log.txt``, ``stats.jsonl``, ``reals.png``
+and ``samples_<kimg>.png``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Optional
+
+import paddle
+
+from pygan.errors import InputError
+from pygan.training import checkpoint as checkpoints
+from pygan.training.algorithm import Algorithm
+from pygan.training.checkpoint import Checkpoint
+from pygan.training.config import TrainConfig
+from pygan.training.distributed import World
+from pygan.training.loop import Outcome, Trainer
+from pygan.training.options import dump_yaml, load_yaml
+
+CONFIG_FILE = "config.yaml"
+
+
+def start(config: TrainConfig, algorithm_class: type[Algorithm], dataset: Any) -> Outcome:
+    """Starts a new run in the folder ``config.out``.
+
+    Args:
+        config: all options.
+        algorithm_class: what to train.
+        dataset: an ImageDataset.
+
+    Raises:
+        InputError: a run is there already, or an option is not possible.
+    """
+    folder = Path(config.out)
+    occupied = (folder / CONFIG_FILE).exists()
+    prepare_device(config)
+    world = World.join()
+    world.barrier()  # every process has looked before one writes
+    if occupied:
+        raise InputError(f"--out: {folder} holds a run already; go on with: pygan resume {folder}")
+    trainer = Trainer(config, algorithm_class, dataset, world)
+    if world.is_main:
+        write_config(folder, algorithm_class.name, config)
+    return trainer.run()
+
+
+def find_run(
+    folder: Path, find_algorithm: Callable[[str], type[Algorithm]]
+) -> tuple[type[Algorithm], TrainConfig, Optional[Checkpoint]]:
+    """Algorithm, options and newest intact checkpoint (None if there is none yet) of a run.
+
+    Args:
+        folder: the run.
+        find_algorithm: maps an algorithm's name to its class.
+
+    Raises:
+        InputError: no run is there, or none of its checkpoints is intact.
+    """
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise InputError(f"{folder} is not a run: it has no {CONFIG_FILE}")
+    values = load_yaml(path.read_text(encoding="utf-8"))
+    algorithm_class = find_algorithm(str(values.pop("algorithm", "")))
+    saved = checkpoints.newest(folder / "checkpoints", _warn)
+    if saved is not None:
+        values.update(saved.manifest["config"])
+    values["out"] = str(folder)
+    return algorithm_class, algorithm_class.Config.from_dict(values), saved
+
+
+def resume(
+    config: TrainConfig,
+    algorithm_class: type[Algorithm],
+    dataset: Any,
+    saved: Optional[Checkpoint],
+    force: bool = False,
+) -> Outcome:
+    """Goes on with a run from a checkpoint, or from its start if there is none.
+
+    Args:
+        config: options of the run, perhaps with changes to those of ``resumable_fields``.
+        algorithm_class: what to train.
+        dataset: an ImageDataset.
+        saved: see ``find_run``.
+        force: accept a dataset other than the one the run was started with.
+
+    Raises:
+        InputError: the dataset is another one, or an option is not possible.
+    """
+    if saved is not None:
+        _check_dataset(saved, dataset.fingerprint, config.data, force)
+    prepare_device(config)
+    return Trainer(config, algorithm_class, dataset, World.join(), saved).run()
+
+
+def write_config(folder: Path, algorithm: str, config: TrainConfig) -> None:
+    """Writes ``config.yaml``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / (CONFIG_FILE + ".writing")
+    text = dump_yaml({"algorithm": algorithm, **config.to_dict()})
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, folder / CONFIG_FILE)
+
+
+def prepare_device(config: TrainConfig) -> None:
+    """Chooses the device.
+
+    Raises:
+        InputError: a GPU is asked for and this Paddle or machine has none.
+    """
+    has_gpu = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
+    if config.device == "gpu" and not has_gpu:
+        built = "no GPU is visible" if paddle.is_compiled_with_cuda() else "Paddle has no CUDA"
+        raise InputError(f"--device gpu: {built}; use --device cpu or install paddlepaddle-gpu")
+    if config.device == "cpu" or not has_gpu:
+        paddle.set_device("cpu")
+    else:
+        # The launcher gives each process a GPU by this variable.
+        gpus = os.environ.get("FLAGS_selected_gpus", "0")  # noqa: SIM112
+        paddle.set_device(f"gpu:{gpus.split(',')[0]}")
+
+
+def _check_dataset(saved: Checkpoint, fingerprint: str, name: str, force: bool) -> None:
+    if fingerprint == saved.manifest["dataset"]:
+        return
+    message = f"{name} is not the dataset that the run was started with (its fingerprint differs)"
+    if not force:
+        raise InputError(f"{message}; use --force to go on with it all the same")
+    _warn(message)
+
+
+def _warn(text: str) -> None:
+    print(f"pygan: warning: {text}", file=sys.stderr, flush=True)
