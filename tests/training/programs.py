@@ -1,0 +1,92 @@
+"""Starting training programs and comparing what they leave behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import toy
+
+ROOT = Path(__file__).resolve().parents[2]
+TOY = Path(__file__).with_name("toy.py")
+
+
+def environment() -> dict[str, str]:
+    """The environment of a child process: this pygan, as many threads as here."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def run_toy(*arguments: Any) -> int:
+    """Runs the toy in this process, which saves importing Paddle; returns the exit code."""
+    return toy.main([str(argument) for argument in arguments])
+
+
+def spawn(*arguments: Any) -> subprocess.Popen[str]:
+    """Starts Python with these arguments."""
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
+    """Waits for a process that must end with this exit code; returns what it wrote."""
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
+    return out, err
+
+
+def launch(*arguments: Any, log_dir: Path, processes: int = 2) -> None:
+    """Runs a Python file in several processes by way of Paddle's launcher."""
+    launcher = ["-m", "paddle.distributed.launch", "--nproc_per_node", str(processes)]
+    launcher += ["--backend", "gloo", "--log_dir", str(log_dir)]
+    result = subprocess.run(
+        [sys.executable, *launcher, *map(str, arguments)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    logs = "\n".join(path.read_text() for path in log_dir.glob("workerlog.*"))
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}\n{logs}"
+
+
+def newest_checkpoint(run: Path) -> Path:
+    folders = sorted((run / "checkpoints").glob("iter-*"))
+    return folders[-1] if folders else run
+
+
+def checkpoint_bytes(run: Path) -> dict[str, bytes]:
+    """Name -> content of all files of the newest checkpoint."""
+    folder = newest_checkpoint(run)
+    return {f"{folder.name}/{path.name}": path.read_bytes() for path in folder.iterdir()}
+
+
+def checkpoint_arrays(run: Path) -> dict[str, np.ndarray]:
+    """All arrays of the newest checkpoint."""
+    from safetensors.numpy import load_file
+
+    arrays = {}
+    for path in newest_checkpoint(run).glob("*.safetensors"):
+        arrays.update({f"{path.stem}/{k}": v for k, v in load_file(str(path)).items()})
+    return arrays
+
+
+def assert_same_weights(
+    run: Path, other: Path, rtol: float = 1e-4, atol: float = 1e-6, except_for: str = ""
+) -> dict[str, np.ndarray]:
+    """The newest checkpoints of two runs agree up to rounding; returns the first one's arrays."""
+    left, right = checkpoint_arrays(run), checkpoint_arrays(other)
+    assert left.keys() == right.keys()
+    for name in left:
+        if not except_for or except_for not in name:
+            np.testing.assert_allclose(left[name], right[name], rtol=rtol, atol=atol, err_msg=name)
+    return left

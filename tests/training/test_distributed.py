@@ -1,0 +1,44 @@
+"""The same numbers, however a batch is split over processes and rounds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from programs import TOY, assert_same_weights, launch, run_toy
+
+# Dropout draws from Paddle's generator, whose numbers do depend on the split.
+OPTIONS = ("--kimg", 0.2, "--tick", 0.1, "--dropout", 0)
+
+
+def losses(run: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (run / "stats.jsonl").open()]
+    return [{k: v for k, v in line.items() if k.startswith("loss/")} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one process and one round."""
+    run = tmp_path_factory.mktemp("one") / "run"
+    assert run_toy("train", run, *OPTIONS) == 0
+    return run
+
+
+def test_accumulation_equals_the_full_batch(tmp_path: Path, one: Path) -> None:
+    assert run_toy("train", tmp_path / "run", *OPTIONS, "--accumulate", 4) == 0
+    # The buffer `calls` counts forward passes.
+    arrays = assert_same_weights(one, tmp_path / "run", except_for="/calls")
+    assert any(name.endswith("moment1_0") for name in arrays)
+
+
+def test_two_processes_equal_one(tmp_path: Path, one: Path) -> None:
+    launch(TOY, "train", tmp_path / "run", *OPTIONS, log_dir=tmp_path / "log")
+    assert_same_weights(one, tmp_path / "run")
+    for ours, theirs in zip(losses(tmp_path / "run"), losses(one)):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+def test_uneven_split_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_toy("train", tmp_path / "run", "--accumulate", 3) == 2
+    assert "--accumulate: must be a divisor of the batch, 8, got 3" in capsys.readouterr().err
