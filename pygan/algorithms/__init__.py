@@ -1,0 +1,32 @@
+"""Algorithms: losses, phases, optimisers and presets, one file each.
+
+``ALGORITHMS`` maps the names of the command line to ``module:class``; a module is imported when its
+algorithm is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from pygan.errors import InputError
+
+if TYPE_CHECKING:
+    from pygan.training import Algorithm
+
+ALGORITHMS = {
+    "stylegan2": "pygan.algorithms.stylegan2:StyleGAN2",
+}
+
+
+def find_algorithm(name: str) -> type[Algorithm]:
+    """The class of an algorithm.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    if name not in ALGORITHMS:
+        raise InputError(f"unknown algorithm {name!r}; choose from: {', '.join(ALGORITHMS)}")
+    module, attribute = ALGORITHMS[name].split(":")
+    found: type[Algorithm] = getattr(importlib.import_module(module), attribute)
+    return found
