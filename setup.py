@@ -88,7 +88,7 @@ setup(
     cmdclass={"build_ext": CMakeBuild},
     python_requires=">=3.9",
     # Paddle itself is not listed: it comes as paddlepaddle or as paddlepaddle-gpu.
-    install_requires=["numpy", "pillow", "safetensors", "tqdm"],
+    install_requires=["jsonargparse>=4.35", "numpy", "pillow", "safetensors", "tqdm"],
     extras_require={
         "data": ["fonttools"],
         "visualdl": ["visualdl"],
