@@ -86,7 +86,7 @@ def modulated_conv2d(
     if demodulate:
         if x.dtype in _HALF:
             weight, styles = _normalise(weight), _normalise(styles)
-        scale = demodulation(weight, styles)
+        scale = demodulation(weight, styles, impl=impl)
     epilogue = Epilogue(scale, noise, noise_strength, bias, act, alpha, gain, clamp)
     check_epilogue(op, epilogue, x, weight.shape[0])
     run = native if _native.use_native(impl, op, x) else reference
@@ -101,13 +101,18 @@ def modulated_conv2d(
     )
 
 
-def demodulation(weight: paddle.Tensor, styles: paddle.Tensor) -> paddle.Tensor:
+def demodulation(
+    weight: paddle.Tensor, styles: paddle.Tensor, *, impl: str = "auto"
+) -> paddle.Tensor:
     """d[n, o] = rsqrt(Σ_i s[n, i]² · Σ_k w[o, i, k]² + 1e-8), at least in float32."""
     if weight.dtype in _HALF:
         weight = weight.astype("float32")
-    styles = styles.astype(weight.dtype)
-    energy = paddle.matmul(styles * styles, (weight * weight).sum([2, 3]), transpose_y=True)
-    return paddle.rsqrt(energy + _EPSILON)
+    styles = same_dtype(styles, weight)
+    if _native.use_native(impl, "modulated_conv2d", weight):
+        energy = _native.call("pg_weight_energy", weight)
+    else:
+        energy = (weight * weight).sum([2, 3])
+    return paddle.rsqrt(paddle.matmul(styles * styles, energy, transpose_y=True) + _EPSILON)
 
 
 def _normalise(t: paddle.Tensor) -> paddle.Tensor:
