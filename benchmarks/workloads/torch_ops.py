@@ -50,8 +50,8 @@ def upfirdn2d(shape: list[int], mode: str, backward: bool) -> Body:
         return timed(lambda: peer.upsample2d(x, f), [x], backward)
     if mode == "down2":
         return timed(lambda: peer.downsample2d(x, f), [x], backward)
-    padded = F.pad(x, (2, 1, 2, 1)) if mode == "blur-same" else x
-    return timed(lambda: peer.filter2d(padded, f, padding=1), [x], backward)
+    # Padding is symmetric in PyTorch: the output has one row and column more than pygan's.
+    return timed(lambda: peer.filter2d(x, f, padding=2), [x], backward)
 
 
 def conv2d(batch: int, channels: int, size: int, backward: bool) -> Body:

@@ -1,0 +1,34 @@
+"""The operator suite composed of Paddle's stock operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import paddle
+
+from benchmarks.peers import paddle_stylegan2 as peer
+from benchmarks.workloads.pygan_ops import timed
+
+Body = Callable[[], object]
+
+
+def bias_act(shape: list[int], backward: bool) -> Body:
+    x, b = paddle.randn(shape), paddle.randn([shape[1]])
+    return timed(lambda: peer.bias_lrelu(x, b), [x, b], backward)
+
+
+def upfirdn2d(shape: list[int], mode: str, backward: bool) -> Body:
+    x, f = paddle.randn(shape), peer.make_filter()
+    if mode == "up2":
+        return timed(lambda: peer.upsample2d(x, f), [x], backward)
+    if mode == "down2":
+        return timed(lambda: peer.downsample2d(x, f), [x], backward)
+    return timed(lambda: peer.filter2d(x, f, padding=[2, 1, 2, 1]), [x], backward)
+
+
+def styled_layer(batch: int, channels: int, size: int, backward: bool) -> Body:
+    """The whole StyleGAN2 layer: style, convolution, demodulation, noise, bias, activation."""
+    layer = peer.SynthesisLayer(channels, channels, 512, size, up=False)
+    x, w = paddle.randn([batch, channels, size, size]), paddle.randn([batch, 512])
+    inputs = [x, *layer.parameters()]
+    return timed(lambda: layer(x, w, "const", second_order=False), inputs, backward)

@@ -1,0 +1,84 @@
+"""pygan's side of the operator suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import paddle
+
+import pygan
+from pygan import ops
+
+Body = Callable[[], object]
+
+
+def tune_malloc() -> bool:
+    """What `pygan train` does when it starts."""
+    return pygan.tune_malloc()
+
+
+def versions() -> dict[str, str]:
+    info = ops.native_info()
+    return {
+        "paddle": paddle.__version__,
+        "pygan": pygan.__version__,
+        "native operators": str(info),
+    }
+
+
+def sgemm(size: int) -> Body:
+    """The machine's rate of multiplication and addition: a square matrix product."""
+    a, b = paddle.randn([size, size]), paddle.randn([size, size])
+    return lambda: paddle.matmul(a, b)
+
+
+def timed(
+    forward: Callable[[], paddle.Tensor], inputs: list[paddle.Tensor], backward: bool
+) -> Body:
+    """`forward`, without a graph, or with one and the gradients of all `inputs`."""
+    if not backward:
+
+        def infer() -> paddle.Tensor:
+            with paddle.no_grad():
+                return forward()
+
+        return infer
+    for tensor in inputs:
+        tensor.stop_gradient = False
+    with paddle.no_grad():
+        seed = paddle.randn(forward().shape)
+    return lambda: paddle.grad([forward()], inputs, [seed])
+
+
+def bias_act(shape: list[int], backward: bool) -> Body:
+    x, b = paddle.randn(shape), paddle.randn([shape[1]])
+    return timed(lambda: ops.bias_act(x, b, act="lrelu"), [x, b], backward)
+
+
+def upfirdn2d(shape: list[int], mode: str, backward: bool) -> Body:
+    x, f = paddle.randn(shape), ops.setup_filter([1, 3, 3, 1])
+    run = {"up2": ops.upsample2d, "down2": ops.downsample2d, "blur": ops.filter2d}[mode]
+    return timed(lambda: run(x, f), [x], backward)
+
+
+def styled_layer(batch: int, channels: int, size: int, backward: bool) -> Body:
+    """Modulated 3x3 convolution with style, demodulation, noise, bias and activation."""
+    x = paddle.randn([batch, channels, size, size])
+    weight = paddle.randn([channels, channels, 3, 3])
+    styles = paddle.randn([batch, channels]) + 1
+    noise, strength = paddle.randn([size, size]), paddle.ones([1])
+    bias = paddle.randn([channels])
+
+    def forward() -> paddle.Tensor:
+        return ops.modulated_conv2d(
+            x,
+            weight,
+            styles,
+            noise,
+            padding=1,
+            noise_strength=strength,
+            bias=bias,
+            act="lrelu",
+        )
+
+    return timed(forward, [x, weight, styles, strength, bias], backward)
