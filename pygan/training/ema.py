@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Optional
 
 import paddle
@@ -24,10 +25,30 @@ def ema_beta(batch: int, nimg: int, ema_kimg: float, rampup: Optional[float]) ->
     return 0.5 ** (batch / max(half_life, 1e-8))
 
 
-@paddle.no_grad()
-def update_average(average: nn.Layer, network: nn.Layer, beta: float) -> None:
-    """Moves ``average`` to ``beta * average + (1 - beta) * network``; buffers are copied."""
-    for target, source in zip(average.parameters(), network.parameters()):
-        target.lerp_(source, 1 - beta)
-    for target, source in zip(average.buffers(), network.buffers()):
-        paddle.assign(source, output=target)
+class WeightAverage:
+    """A copy of a network that follows it: weights are averaged, all else is copied.
+
+    To be made before the engine freezes any weights: parameters that take no gradient by then, such
+    as Paddle's running statistics of batch normalisation, count as buffers.
+
+    Attributes:
+        network: the copy, in evaluation mode.
+    """
+
+    def __init__(self, source: nn.Layer) -> None:
+        self.network = copy.deepcopy(source)
+        self.network.eval()
+        pairs = list(zip(self.network.parameters(), source.parameters()))
+        self._averaged = [(twin, weight) for twin, weight in pairs if not weight.stop_gradient]
+        self._copied = [(twin, weight) for twin, weight in pairs if weight.stop_gradient]
+        self._copied += zip(self.network.buffers(), source.buffers())
+        for twin in self.network.parameters():
+            twin.stop_gradient = True
+
+    @paddle.no_grad()
+    def update(self, beta: float) -> None:
+        """Moves the weights to ``beta * average + (1 - beta) * source``."""
+        for average, weight in self._averaged:
+            average.lerp_(weight, 1 - beta)
+        for average, value in self._copied:
+            paddle.assign(value, output=average)

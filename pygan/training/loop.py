@@ -18,12 +18,12 @@ from pygan.training.algorithm import Algorithm, DataSpec, Phase, RealBatch, Step
 from pygan.training.checkpoint import Checkpoint
 from pygan.training.config import TrainConfig
 from pygan.training.distributed import World
-from pygan.training.ema import ema_beta, update_average
+from pygan.training.ema import WeightAverage, ema_beta
 from pygan.training.order import ImageOrder, strided_samples
 from pygan.training.report import Reporter
 from pygan.training.rng import StepRandom
 from pygan.training.signals import StopSignals
-from pygan.training.state import frozen_copy, restore_trainer, trainer_arrays, trainer_manifest
+from pygan.training.state import restore_trainer, trainer_arrays, trainer_manifest
 from pygan.training.stats import Means, format_time
 
 
@@ -58,7 +58,6 @@ class Trainer:
         iteration: steps done.
         nimg: images seen.
         networks: by name.
-        averages: moving averages of the networks, on the main process.
         optimizers: one per network.
         means: statistics since the last tick.
         micro_batch: images per forward pass.
@@ -99,15 +98,18 @@ class Trainer:
             for name, network in self.networks.items()
         }
         self.optimizers = {name: self.algorithm.optimizer(name) for name in self.networks}
-        self.averages: dict[str, nn.Layer] = {}
-        if self.world.is_main:
-            names = self.algorithm.averaged
-            self.averages = {name: frozen_copy(self.networks[name]) for name in names}
+        names = self.algorithm.averaged if self.world.is_main else ()
+        self._averages = {name: WeightAverage(self.networks[name]) for name in names}
         self._phases = list(self.algorithm.phases())
         self._last_checkpoint: Optional[Path] = None
         if resume is not None:
             restore_trainer(self, resume)
             self._last_checkpoint = resume.path
+
+    @property
+    def averages(self) -> dict[str, nn.Layer]:
+        """The averaged networks, by name; on the main process."""
+        return {name: average.network for name, average in self._averages.items()}
 
     def run(self) -> Outcome:
         """Trains until ``config.kimg``, ``config.max_minutes`` or a signal, and saves.
@@ -160,8 +162,8 @@ class Trainer:
             if self.iteration % phase.interval == 0:
                 self._run_phase(phase, reals)
         beta = ema_beta(config.batch, self.nimg, config.ema_kimg, config.ema_rampup)
-        for name, average in self.averages.items():
-            update_average(average, self.networks[name], beta)
+        for average in self._averages.values():
+            average.update(beta)
         self.iteration += 1
         self.nimg += config.batch
 

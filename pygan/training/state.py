@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,15 +73,6 @@ def load_arrays(network: nn.Layer, arrays: dict[str, np.ndarray], source: Path) 
                 f"{list(tensor.shape)}"
             )
         tensor.set_value(arrays[name])
-
-
-def frozen_copy(network: nn.Layer) -> nn.Layer:
-    """A copy in evaluation mode whose parameters take no gradients."""
-    twin = copy.deepcopy(network)
-    twin.eval()
-    for parameter in twin.parameters():
-        parameter.stop_gradient = True
-    return twin
 
 
 def _arrays(network: nn.Layer) -> dict[str, np.ndarray]:
