@@ -48,16 +48,18 @@ def test_killed_at_random_moments_ends_with_the_same_bytes(
     moments = random.Random(0)
     run, log = tmp_path / "run", tmp_path / "run" / "log.txt"
     process = spawn(TOY, "train", run, *OPTIONS, *SLOWLY)
-    written = 0
-    for _ in range(4):
-        # Once it trains; the moment within a run of about 1.5 s is left to chance.
-        wait_until_larger(log, written)
+    written = kills = 0
+    while kills < 4:
+        wait_until_larger(log, written)  # it trains
         time.sleep(moments.uniform(0.02, 0.4))
-        assert process.poll() is None, "it ended before it could be killed"
+        if process.poll() is not None:
+            break
         process.send_signal(signal.SIGKILL)
         process.communicate()
+        kills += 1
         written = log.stat().st_size
         process = spawn(TOY, "resume", run)
+    assert kills >= 2, "it ended before it could be killed"
     finish(process)
     assert checkpoint_bytes(run) == checkpoint_bytes(uninterrupted)
     iterations = [json.loads(line)["iteration"] for line in (run / "stats.jsonl").open()]

@@ -52,7 +52,7 @@ class ToyConfig(TrainConfig):
 
     preset: str = option("small", "named set of defaults")
     batch: int = option(8, "images per step, over all processes")
-    workers: int = option(0, "processes that decode images")
+    workers: int = option(0, "processes that decode images", resumable=True)
     grid: str = option("2x2", "sample grid")
     width: int = option(8, "hidden units")
     dropout: float = option(0.25, "dropout of the discriminator")
