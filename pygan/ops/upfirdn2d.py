@@ -136,11 +136,16 @@ def upfirdn2d(
     taps_h, taps_w = f.shape[0], f.shape[-1]
     out_h = _output_size(op, "height", x.shape[2], up_y, down_y, pads[2:], taps_h)
     out_w = _output_size(op, "width", x.shape[3], up_x, down_x, pads[:2], taps_w)
-    if x.shape[0] == 0 or x.shape[1] == 0:  # Paddle 2 has no kernels for empty tensors
+    if 0 in x.shape:  # Paddle 2 has no kernels for empty tensors
         return x.reshape([x.shape[0], x.shape[1], out_h, out_w])
-    return _upfirdn2d_ref(
-        x, f, (up_x, up_y), (down_x, down_y), pads, (out_h, out_w), flip_filter, float(gain)
-    )
+    flip_filter, gain = bool(flip_filter), float(gain)
+    if not _native.use_native(impl, op, x):
+        return _upfirdn2d_ref(
+            x, f, (up_x, up_y), (down_x, down_y), pads, (out_h, out_w), flip_filter, gain
+        )
+    geometry = [up_x, up_y, down_x, down_y, *pads, x.shape[2], x.shape[3]]
+    bits = _native.double_bits(gain)
+    return _native.call("pg_upfirdn2d", x, _to_tensor(f), geometry, flip_filter, bits)
 
 
 def filter2d(
@@ -312,10 +317,15 @@ def _axis_matrix(
 
 def _to_numpy(f: object) -> np.ndarray:
     if isinstance(f, paddle.Tensor):
-        if f.dtype not in (paddle.float32, paddle.float64):
-            f = f.astype("float32")
-        return f.numpy()
+        return (f if f.dtype == paddle.float64 else f.astype("float32")).numpy()
     return np.asarray(f)
+
+
+def _to_tensor(f: Union[paddle.Tensor, np.ndarray]) -> paddle.Tensor:
+    if isinstance(f, paddle.Tensor) and f.dtype in (paddle.float32, paddle.float64):
+        return f
+    taps = _to_numpy(f)
+    return paddle.to_tensor(taps if taps.dtype == np.float64 else taps.astype(np.float32))
 
 
 def _check_images(op: str, x: object) -> None:
