@@ -20,23 +20,32 @@ const char* isa_name(Isa isa);
 
 #if defined(PYGAN_HAVE_X86_LEVELS)
 // Calls the same function in the namespace of the best level: PYGAN_DISPATCH(sum(x, n)).
-#define PYGAN_DISPATCH(call)          \
-  do {                                \
-    switch (::pygan::cpu_isa()) {     \
-      case ::pygan::Isa::avx512:      \
-        return ::pygan::avx512::call; \
-      case ::pygan::Isa::avx2:        \
-        return ::pygan::avx2::call;   \
-      default:                        \
+#define PYGAN_DISPATCH(call)            \
+  do {                                  \
+    switch (::pygan::cpu_isa()) {       \
+      case ::pygan::Isa::avx512:        \
+        return ::pygan::avx512::call;   \
+      case ::pygan::Isa::avx2:          \
+        return ::pygan::avx2::call;     \
+      default:                          \
         return ::pygan::baseline::call; \
-    }                                 \
+    }                                   \
   } while (0)
 // Declares a kernel in the namespace of every level.
-#define PYGAN_DECLARE_KERNELS(...)       \
-  namespace avx512 { __VA_ARGS__ }       \
-  namespace avx2 { __VA_ARGS__ }         \
-  namespace baseline { __VA_ARGS__ }
+#define PYGAN_DECLARE_KERNELS(...) \
+  namespace avx512 {               \
+  __VA_ARGS__                      \
+  }                                \
+  namespace avx2 {                 \
+  __VA_ARGS__                      \
+  }                                \
+  namespace baseline {             \
+  __VA_ARGS__                      \
+  }
 #else
 #define PYGAN_DISPATCH(call) return ::pygan::baseline::call
-#define PYGAN_DECLARE_KERNELS(...) namespace baseline { __VA_ARGS__ }
+#define PYGAN_DECLARE_KERNELS(...) \
+  namespace baseline {             \
+  __VA_ARGS__                      \
+  }
 #endif

@@ -11,7 +11,8 @@
 
 namespace pygan {
 
-// Below this many elements (about 30 microseconds of work) starting threads costs more than it gives.
+// Below this many elements (about 30 microseconds of work) starting threads costs more than it
+// gives.
 constexpr int64_t kSerialBelow = int64_t{1} << 16;
 
 inline int max_threads() {

@@ -44,8 +44,8 @@ struct SecondOrderPlane {
      than g and y may be null. */                                                                  \
   void epilogue_second_order_plane(T* grad_g, T* grad_y, const T* g, const T* y, const T* du,      \
                                    const T* noise, const T* ddnoise, int64_t count,                \
-                                   const SecondOrderPlane<T>& plane, Slope<T> slope,               \
-                                   double* h_du, double* h_ddnoise);                               \
+                                   const SecondOrderPlane<T>& plane, Slope<T> slope, double* h_du, \
+                                   double* h_ddnoise);                                             \
   /* out += weight * h */                                                                          \
   void accumulate_slope(T* out, const T* g, const T* y, int64_t count, T weight, Slope<T> slope);  \
   /* out = a + b where both are given (either may be null, scaled by its factor) */                \

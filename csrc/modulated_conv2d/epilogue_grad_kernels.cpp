@@ -144,8 +144,8 @@ double scale_and_dot_any(T* x_grad, const T* dxs, const T* x, T s, int64_t count
   }                                                                                                \
   void epilogue_second_order_plane(T* grad_g, T* grad_y, const T* g, const T* y, const T* du,      \
                                    const T* noise, const T* ddnoise, int64_t count,                \
-                                   const SecondOrderPlane<T>& plane, Slope<T> slope,               \
-                                   double* h_du, double* h_ddnoise) {                              \
+                                   const SecondOrderPlane<T>& plane, Slope<T> slope, double* h_du, \
+                                   double* h_ddnoise) {                                            \
     second_order_plane(grad_g, grad_y, g, y, du, noise, ddnoise, count, plane, slope, h_du,        \
                        h_ddnoise);                                                                 \
   }                                                                                                \

@@ -6,8 +6,8 @@ namespace pygan {
 namespace {
 
 template <typename T>
-void run_plane(T* y, const Epilogue<T>& epilogue, int64_t sample, int64_t channel,
-               int64_t channels, int64_t area) {
+void run_plane(T* y, const Epilogue<T>& epilogue, int64_t sample, int64_t channel, int64_t channels,
+               int64_t area) {
   PYGAN_DISPATCH(epilogue_plane(y, epilogue, sample, channel, channels, area));
 }
 

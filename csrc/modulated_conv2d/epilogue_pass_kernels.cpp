@@ -1,6 +1,5 @@
-#include "modulated_conv2d/epilogue_pass.h"
-
 #include "modulated_conv2d/epilogue_apply.h"
+#include "modulated_conv2d/epilogue_pass.h"
 
 namespace pygan {
 namespace PYGAN_ISA {

@@ -1,46 +1,12 @@
-// Forward, backward and second order of the layer described in modulated_conv2d.h.
+// Forward and backward pass of the layer described in modulated_conv2d.h.
 #include <vector>
 
-#include "common/parallel.h"
 #include "common/scratch.h"
-#include "modulated_conv2d/epilogue_grad.h"
+#include "modulated_conv2d/layer_passes.h"
 #include "modulated_conv2d/linear_conv.h"
-#include "modulated_conv2d/modulated_conv2d.h"
 
 namespace pygan {
 namespace {
-
-template <typename T>
-void grad_plane(T* q, const T* g, const T* y, const T* noise, int64_t count, T scale,
-                Slope<T> slope, PlaneSums* sums) {
-  PYGAN_DISPATCH(epilogue_grad_plane(q, g, y, noise, count, scale, slope, sums));
-}
-template <typename T>
-void second_order_plane(T* grad_g, T* grad_y, const T* g, const T* y, const T* du, const T* noise,
-                        const T* ddnoise, int64_t count, const SecondOrderPlane<T>& plane,
-                        Slope<T> slope, double* h_du, double* h_ddnoise) {
-  PYGAN_DISPATCH(epilogue_second_order_plane(grad_g, grad_y, g, y, du, noise, ddnoise, count, plane,
-                                             slope, h_du, h_ddnoise));
-}
-template <typename T>
-void add_slope(T* out, const T* g, const T* y, int64_t count, T weight, Slope<T> slope) {
-  PYGAN_DISPATCH(accumulate_slope(out, g, y, count, weight, slope));
-}
-template <typename T>
-void combine_rows(T* out, const T* a, T fa, const T* b, T fb, int64_t count) {
-  PYGAN_DISPATCH(combine(out, a, fa, b, fb, count));
-}
-template <typename T>
-double scale_dot(T* x_grad, const T* dxs, const T* x, T s, int64_t count) {
-  PYGAN_DISPATCH(scale_and_dot(x_grad, dxs, x, s, count));
-}
-
-template <typename T>
-Slope<T> slope_of(const Activation& act) {
-  const double negative = act.act == 0 ? 1.0 : act.act == 1 ? 0.0 : act.alpha;
-  return {static_cast<T>(act.gain), static_cast<T>(act.gain * negative),
-          static_cast<T>(act.clamp)};
-}
 
 template <typename T>
 Epilogue<T> epilogue_of(const LayerInputs<T>& in, const LinearConv& conv, const Activation& act) {
@@ -57,117 +23,7 @@ Epilogue<T> epilogue_of(const LayerInputs<T>& in, const LinearConv& conv, const 
   return e;
 }
 
-// Everything about planes (n, o) that the passes share.
-template <typename T>
-struct Planes {
-  const LayerInputs<T>& in;
-  const LinearConv& conv;
-  Slope<T> slope;
-  int64_t area, count;
-
-  Planes(const LayerInputs<T>& inputs, const LinearConv& c, const Activation& act)
-      : in(inputs), conv(c), slope(slope_of<T>(act)), area(c.oh * c.ow), count(c.n * c.co) {}
-  const T* noise(int64_t plane) const {
-    if (in.noise == nullptr) return nullptr;
-    return in.noise + (in.noise_per_sample ? plane / conv.co * area : 0);
-  }
-  T scale(int64_t plane) const { return in.d != nullptr ? in.d[plane] : T(1); }
-  T bias(int64_t plane) const { return in.bias != nullptr ? in.bias[plane % conv.co] : T(0); }
-  T strength() const { return in.strength != nullptr ? *in.strength : T(1); }
-};
-
-// q = d m g for all planes (or null), and the sums of each.
-template <typename T>
-void backward_pass(T* q, std::vector<PlaneSums>& sums, const Planes<T>& p, const T* y, const T* g) {
-  sums.assign(p.count, PlaneSums{0, 0, 0});
-#pragma omp parallel for schedule(static) if (p.count * p.area >= kSerialBelow)
-  for (int64_t i = 0; i < p.count; ++i) {
-    const int64_t at = i * p.area;
-    grad_plane<T>(q != nullptr ? q + at : nullptr, g + at, y + at, p.noise(i), p.area, p.scale(i),
-                  p.slope, &sums[i]);
-  }
-}
-
-// out[n or 1, pixels] = sum over planes of weight[plane] * h.
-template <typename T>
-void noise_pass(T* out, const std::vector<double>& weight, const Planes<T>& p, const T* y,
-                const T* g) {
-  const int64_t samples = p.in.noise_per_sample ? p.conv.n : 1;
-  constexpr int64_t kChunk = 4096;
-  const int64_t chunks = (p.area + kChunk - 1) / kChunk;
-#pragma omp parallel for collapse(2) schedule(static)
-  for (int64_t n = 0; n < samples; ++n) {
-    for (int64_t c = 0; c < chunks; ++c) {
-      const int64_t begin = c * kChunk;
-      const int64_t size = begin + kChunk < p.area ? kChunk : p.area - begin;
-      T* to = out + n * p.area + begin;
-      for (int64_t i = 0; i < size; ++i) to[i] = 0;
-      const int64_t first = p.in.noise_per_sample ? n * p.conv.co : 0;
-      const int64_t last = p.in.noise_per_sample ? first + p.conv.co : p.count;
-      for (int64_t plane = first; plane < last; ++plane) {
-        const int64_t at = plane * p.area + begin;
-        add_slope<T>(to, g + at, y + at, size, static_cast<T>(weight[plane]), p.slope);
-      }
-    }
-  }
-}
-
-// Sum of h * u - the gradient of the scale - where d is not zero: from the sums, since
-// h z = g y and u = (z - bias - strength noise) / d.
-template <typename T>
-double scale_grad(const Planes<T>& p, int64_t plane, const PlaneSums& sums) {
-  const double rest = static_cast<double>(p.bias(plane)) * sums.h +
-                      static_cast<double>(p.strength()) * sums.h_noise;
-  return (sums.g_y - rest) / static_cast<double>(p.scale(plane));
-}
-
-template <typename T>
-bool any_zero_scale(const Planes<T>& p) {
-  if (p.in.d == nullptr) return false;
-  for (int64_t i = 0; i < p.count; ++i) {
-    if (p.in.d[i] == T(0)) return true;
-  }
-  return false;
-}
-
-// x = s dxs and ds = sum of x_in dxs; dxs may be x_grad itself.
-template <typename T>
-void unscale(T* x_grad, T* s_grad, const T* dxs, const LayerInputs<T>& in, const LinearConv& conv) {
-  const int64_t area = conv.h * conv.w;
-#pragma omp parallel for schedule(static) if (conv.x_size() >= kSerialBelow)
-  for (int64_t i = 0; i < conv.n * conv.ci; ++i) {
-    const int64_t at = i * area;
-    const double dot = scale_dot<T>(x_grad != nullptr ? x_grad + at : nullptr, dxs + at, in.x + at,
-                                    in.s != nullptr ? in.s[i] : T(1), area);
-    if (s_grad != nullptr) s_grad[i] = static_cast<T>(dot);
-  }
-}
-
-// out = a * fa[n, c] + b * fb[n, c] by planes; null factors are ones, null tensors are left out.
-template <typename T>
-void combine_planes(T* out, const T* a, const T* fa, const T* b, const T* fb, int64_t planes,
-                    int64_t area) {
-#pragma omp parallel for schedule(static) if (planes * area >= kSerialBelow)
-  for (int64_t i = 0; i < planes; ++i) {
-    const int64_t at = i * area;
-    combine_rows<T>(out + at, a != nullptr ? a + at : nullptr, fa != nullptr ? fa[i] : T(1),
-                    b != nullptr ? b + at : nullptr, fb != nullptr ? fb[i] : T(1), area);
-  }
-}
-
-template <typename T>
-void fill_zero(T* out, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) out[i] = 0;
-}
-
-template <typename T>
-void add_into(T* out, const T* in, int64_t count) {
-  combine_planes<T>(out, out, nullptr, in, nullptr, 1, count);
-}
-
-bool is_plain(const Activation& act) {
-  return act.act == 0 && act.gain == 1.0 && act.clamp < 0;
-}
+bool is_plain(const Activation& act) { return act.act == 0 && act.gain == 1.0 && act.clamp < 0; }
 
 }  // namespace
 
@@ -182,8 +38,7 @@ void layer_backward(const LayerGrads<T>& grads, const LayerInputs<T>& in, const 
   const Planes<T> p(in, conv, act);
   Scratch scratch;
   const bool need_q = grads.x != nullptr || grads.s != nullptr || grads.w != nullptr;
-  const bool need_sums =
-      grads.d != nullptr || grads.strength != nullptr || grads.bias != nullptr;
+  const bool need_sums = grads.d != nullptr || grads.strength != nullptr || grads.bias != nullptr;
   const T* q = g;
   std::vector<PlaneSums> sums;
   if (need_sums || (need_q && !(is_plain(act) && in.d == nullptr))) {
@@ -233,177 +88,10 @@ void layer_backward(const LayerGrads<T>& grads, const LayerInputs<T>& in, const 
   if (grads.w != nullptr) linear_weight_grad<T>(grads.w, in.x, in.s, q, conv);
 }
 
-template <typename T>
-void layer_second_order(const LayerGrads<T>& grads, T* grad_g, T* grad_y,
-                        const LayerDirections<T>& dir, const LayerInputs<T>& in, const T* y,
-                        const T* g, const LinearConv& conv, const Activation& act) {
-  const Planes<T> p(in, conv, act);
-  Scratch scratch;
-  const int64_t x_area = conv.h * conv.w;
-  // h and its products: q = d h, and the sums that the explicit terms of the scale's gradient need.
-  T* q = scratch.get<T>(conv.u_size());
-  std::vector<PlaneSums> sums;
-  backward_pass<T>(q, sums, p, y, g);
-  // Where some d is zero, u cannot be read off y: the scale's direction then acts through
-  // explicit convolutions instead of through y.
-  const bool explicit_scale = dir.d != nullptr && any_zero_scale(p);
-
-  // A = direction of x * s, and du = C(A, w) + C(x s, direction of w).
-  const bool has_a = dir.x != nullptr || (dir.s != nullptr && in.s != nullptr);
-  const T* a = dir.x;
-  const T* a_scale = in.s;  // A = a * a_scale
-  if (dir.s != nullptr && in.s != nullptr) {
-    T* sum = scratch.get<T>(conv.x_size());
-    combine_planes<T>(sum, dir.x, in.s, in.x, dir.s, conv.n * conv.ci, x_area);
-    a = sum;
-    a_scale = nullptr;
-  }
-  T* du = nullptr;
-  if (has_a || dir.w != nullptr) {
-    du = scratch.get<T>(conv.u_size());
-    if (has_a) linear_forward<T>(du, a, in.w, a_scale, Epilogue<T>{}, conv);
-    if (dir.w != nullptr) {
-      Scratch inner;
-      T* other = has_a ? inner.get<T>(conv.u_size()) : du;
-      linear_forward<T>(other, in.x, dir.w, in.s, Epilogue<T>{}, conv);
-      if (has_a) add_into<T>(du, other, conv.u_size());
-    }
-  }
-
-  // Gradients of g and y, and the reductions over du.
-  std::vector<double> h_du(p.count, 0.0), h_ddnoise(p.count, 0.0);
-  std::vector<double> ratio(p.count, 0.0);
-  if (dir.d != nullptr && !explicit_scale) {
-    for (int64_t i = 0; i < p.count; ++i) {
-      ratio[i] = static_cast<double>(dir.d[i]) / static_cast<double>(p.scale(i));
-    }
-  }
-#pragma omp parallel for schedule(static) if (conv.u_size() >= kSerialBelow)
-  for (int64_t i = 0; i < p.count; ++i) {
-    const int64_t at = i * p.area;
-    const int64_t noise_at = in.noise_per_sample ? i / conv.co * p.area : 0;
-    SecondOrderPlane<T> plane;
-    plane.d = p.scale(i);
-    plane.ratio = static_cast<T>(ratio[i]);
-    plane.constant = dir.bias != nullptr ? dir.bias[i % conv.co] : T(0);
-    plane.noise = dir.strength != nullptr ? *dir.strength : T(0);
-    plane.strength = dir.noise != nullptr ? p.strength() : T(0);
-    plane.bias = p.bias(i);
-    plane.noise_scale = p.strength();
-    second_order_plane<T>(grad_g != nullptr ? grad_g + at : nullptr,
-                          grad_y != nullptr ? grad_y + at : nullptr, g + at, y + at,
-                          du != nullptr ? du + at : nullptr, p.noise(i),
-                          dir.noise != nullptr ? dir.noise + noise_at : nullptr, p.area, plane,
-                          p.slope, &h_du[i], &h_ddnoise[i]);
-  }
-
-  if (grads.d != nullptr) {
-    for (int64_t i = 0; i < p.count; ++i) {
-      double value = h_du[i];
-      if (ratio[i] != 0.0) value -= ratio[i] * scale_grad(p, i, sums[i]);
-      grads.d[i] = static_cast<T>(value);
-    }
-  }
-  if (grads.bias != nullptr) {
-    for (int64_t o = 0; o < conv.co; ++o) {
-      double total = 0;
-      for (int64_t n = 0; n < conv.n; ++n) {
-        total -= ratio[n * conv.co + o] * sums[n * conv.co + o].h;
-      }
-      grads.bias[o] = static_cast<T>(total);
-    }
-  }
-  if (grads.strength != nullptr) {
-    double total = 0;
-    for (int64_t i = 0; i < p.count; ++i) total += h_ddnoise[i] - ratio[i] * sums[i].h_noise;
-    *grads.strength = static_cast<T>(total);
-  }
-  if (grads.noise != nullptr) {
-    std::vector<double> weight(p.count);
-    const double direction = dir.strength != nullptr ? static_cast<double>(*dir.strength) : 0.0;
-    for (int64_t i = 0; i < p.count; ++i) {
-      weight[i] = direction - static_cast<double>(p.strength()) * ratio[i];
-    }
-    noise_pass<T>(grads.noise, weight, p, y, g);
-  }
-
-  // Gradients of x, s and w: from <q, C(A, w)> and from <q, C(x s, direction of w)>.
-  if (grads.x != nullptr) fill_zero<T>(grads.x, conv.x_size());
-  if (grads.s != nullptr) fill_zero<T>(grads.s, conv.n * conv.ci);
-  if (grads.w != nullptr) fill_zero<T>(grads.w, conv.w_size());
-  const bool need_xs = grads.x != nullptr || (grads.s != nullptr && in.s != nullptr);
-  // `towards` is the gradient of x * s; it reaches x through s, and s through x.
-  const auto add_xs_grad = [&](const T* towards) {
-    Scratch inner;
-    T* ds = inner.get<T>(conv.n * conv.ci);
-    T* dx = inner.get<T>(conv.x_size());
-    unscale<T>(dx, ds, towards, in, conv);
-    if (grads.x != nullptr) add_into<T>(grads.x, dx, conv.x_size());
-    if (grads.s != nullptr) add_into<T>(grads.s, ds, conv.n * conv.ci);
-  };
-  if (has_a && (need_xs && in.s != nullptr)) {
-    Scratch inner;
-    T* da = inner.get<T>(conv.x_size());
-    linear_input_grad<T>(da, q, in.w, conv);
-    if (grads.x != nullptr && dir.s != nullptr) {
-      combine_planes<T>(grads.x, da, dir.s, static_cast<const T*>(nullptr), nullptr,
-                        conv.n * conv.ci, x_area);
-    }
-    if (grads.s != nullptr && dir.x != nullptr) {
-      LayerInputs<T> directions = in;
-      directions.x = dir.x;
-      unscale<T>(nullptr, grads.s, da, directions, conv);
-    }
-  }
-  if (has_a && grads.w != nullptr) linear_weight_grad<T>(grads.w, a, a_scale, q, conv);
-  if (dir.w != nullptr && need_xs) {
-    Scratch inner;
-    T* dxs = inner.get<T>(conv.x_size());
-    linear_input_grad<T>(dxs, q, dir.w, conv);
-    add_xs_grad(dxs);
-  }
-  if (explicit_scale) {
-    Scratch inner;
-    // <direction of d, sum of h u>: h times the direction acts like one more gradient of u.
-    T* ph = inner.get<T>(conv.u_size());
-    LayerInputs<T> scaled = in;
-    scaled.d = dir.d;
-    std::vector<PlaneSums> unused;
-    backward_pass<T>(ph, unused, Planes<T>(scaled, conv, act), y, g);
-    if (grad_g != nullptr) {
-      T* u = inner.get<T>(conv.u_size());
-      T* zero = inner.get<T>(p.area);
-      fill_zero<T>(zero, p.area);
-      linear_forward<T>(u, in.x, in.w, in.s, Epilogue<T>{}, conv);
-      T* slopes = inner.get<T>(p.area);
-      PlaneSums ignored;
-      for (int64_t i = 0; i < p.count; ++i) {
-        const int64_t at = i * p.area;
-        // m * direction * u, through the pass that multiplies its second operand by m.
-        grad_plane<T>(slopes, u + at, y + at, nullptr, p.area, dir.d[i], p.slope, &ignored);
-        add_into<T>(grad_g + at, slopes, p.area);
-      }
-    }
-    if (need_xs) {
-      T* dxs = inner.get<T>(conv.x_size());
-      linear_input_grad<T>(dxs, ph, in.w, conv);
-      add_xs_grad(dxs);
-    }
-    if (grads.w != nullptr) {
-      T* dw = inner.get<T>(conv.w_size());
-      linear_weight_grad<T>(dw, in.x, in.s, ph, conv);
-      add_into<T>(grads.w, dw, conv.w_size());
-    }
-  }
-}
-
-#define PYGAN_INSTANTIATE(T)                                                                      \
+#define PYGAN_INSTANTIATE(T)                                                                       \
   template void layer_forward<T>(T*, const LayerInputs<T>&, const LinearConv&, const Activation&); \
   template void layer_backward<T>(const LayerGrads<T>&, const LayerInputs<T>&, const T*, const T*, \
-                                  const LinearConv&, const Activation&);                          \
-  template void layer_second_order<T>(const LayerGrads<T>&, T*, T*, const LayerDirections<T>&,    \
-                                      const LayerInputs<T>&, const T*, const T*,                  \
-                                      const LinearConv&, const Activation&);
+                                  const LinearConv&, const Activation&);
 PYGAN_INSTANTIATE(float)
 PYGAN_INSTANTIATE(double)
 

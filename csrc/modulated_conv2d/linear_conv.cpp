@@ -240,8 +240,8 @@ void polyphase_forward(double*, const double*, const double*, const double*,
                        const Epilogue<double>&, const LinearConv&, const Polyphase&) {}
 void polyphase_input_grad(double*, const double*, const double*, const LinearConv&,
                           const Polyphase&) {}
-void polyphase_weight_grad(double*, const double*, const double*, const double*,
-                           const LinearConv&, const Polyphase&) {}
+void polyphase_weight_grad(double*, const double*, const double*, const double*, const LinearConv&,
+                           const Polyphase&) {}
 
 }  // namespace
 
@@ -387,10 +387,10 @@ void infer_output_size(LinearConv& c) {
   }
 }
 
-#define PYGAN_INSTANTIATE(T)                                                                \
-  template void linear_forward<T>(T*, const T*, const T*, const T*, const Epilogue<T>&,     \
-                                  const LinearConv&);                                       \
-  template void linear_input_grad<T>(T*, const T*, const T*, const LinearConv&);            \
+#define PYGAN_INSTANTIATE(T)                                                            \
+  template void linear_forward<T>(T*, const T*, const T*, const T*, const Epilogue<T>&, \
+                                  const LinearConv&);                                   \
+  template void linear_input_grad<T>(T*, const T*, const T*, const LinearConv&);        \
   template void linear_weight_grad<T>(T*, const T*, const T*, const T*, const LinearConv&);
 PYGAN_INSTANTIATE(float)
 PYGAN_INSTANTIATE(double)

@@ -28,10 +28,10 @@ enum class ConvMode {
 // The linear map C from x [n, ci, h, w] to u [n, co, oh, ow].
 struct LinearConv {
   ConvMode mode;
-  bool flip;                              // convolve instead of correlate: w mirrored
+  bool flip;  // convolve instead of correlate: w mirrored
   int64_t n, ci, h, w, co, oh, ow;
   int kh, kw;
-  int stride_y, stride_x;                 // in mode up, the factor; in mode down, the decimation
+  int stride_y, stride_x;  // in mode up, the factor; in mode down, the decimation
   int dilation_y, dilation_x;
   int64_t pad_left, pad_right, pad_top, pad_bottom;  // of the correlation (modes conv, transposed)
   int64_t groups;
@@ -55,18 +55,18 @@ void infer_output_size(LinearConv& conv);
 
 template <typename T>
 struct LayerInputs {
-  const T* x;         // [n, ci, h, w]
-  const T* w;         // see ConvMode
-  const T* s;         // [n, ci] or null: ones
-  const T* d;         // [n, co] or null: ones
-  const T* noise;     // [n or 1, 1, oh, ow] or null
+  const T* x;      // [n, ci, h, w]
+  const T* w;      // see ConvMode
+  const T* s;      // [n, ci] or null: ones
+  const T* d;      // [n, co] or null: ones
+  const T* noise;  // [n or 1, 1, oh, ow] or null
   bool noise_per_sample;
   const T* strength;  // [1] or null: one
   const T* bias;      // [co] or null
 };
 
 struct Activation {
-  int act;  // 0 linear, 1 relu, 2 lrelu
+  int act;                    // 0 linear, 1 relu, 2 lrelu
   double alpha, gain, clamp;  // clamp < 0: none
 };
 

@@ -44,7 +44,7 @@ void tap_scale(T* out, const T* w, const T* e, T factor, int64_t rows, int64_t t
   scale_rows<T, 0>(out, w, e, factor, rows, taps);
 }
 
-#define PYGAN_INSTANTIATE(T)                                           \
+#define PYGAN_INSTANTIATE(T)                                             \
   template void tap_dot<T>(T*, const T*, const T*, T, int64_t, int64_t); \
   template void tap_scale<T>(T*, const T*, const T*, T, int64_t, int64_t);
 PYGAN_INSTANTIATE(float)

@@ -97,9 +97,7 @@ struct Inputs {
   OptionalTensor s, d, noise, strength, bias, filter;
 };
 
-bool is_half(DataType dtype) {
-  return dtype == DataType::FLOAT16 || dtype == DataType::BFLOAT16;
-}
+bool is_half(DataType dtype) { return dtype == DataType::FLOAT16 || dtype == DataType::BFLOAT16; }
 Tensor widened(const Tensor& x) {
   return is_half(x.dtype()) ? paddle::experimental::cast(x, DataType::FLOAT32) : x;
 }
@@ -275,9 +273,8 @@ std::vector<Tensor> second_order(
     dispatch_compute(in.x.dtype(), [&](auto zero) {
       using T = decltype(zero);
       const LayerDirections<T> directions{
-          data_or_null<T>(along_x),        data_or_null<T>(along_w),
-          data_or_null<T>(along_s),        data_or_null<T>(along_d),
-          data_or_null<T>(along_noise),    data_or_null<T>(along_strength),
+          data_or_null<T>(along_x),   data_or_null<T>(along_w),     data_or_null<T>(along_s),
+          data_or_null<T>(along_d),   data_or_null<T>(along_noise), data_or_null<T>(along_strength),
           data_or_null<T>(along_bias)};
       layer_second_order<T>(grads.pointers<T>(), to_grad.data<T>(), to_y.data<T>(), directions,
                             layer_inputs<T>(in, spec.conv), output.data<T>(), grad.data<T>(),
@@ -303,7 +300,8 @@ std::vector<Shape> infer_shape(const Shape& x, const Shape& w, const OptionalSha
   if (filter) filter_shape = *filter;
   const bool dynamic = x[2] < 0 || x[3] < 0;
   if (dynamic) {
-    const int64_t channels = spec.conv.mode == ConvMode::transposed ? w[1] * spec.conv.groups : w[0];
+    const int64_t channels =
+        spec.conv.mode == ConvMode::transposed ? w[1] * spec.conv.groups : w[0];
     return {{x[0], channels, -1, -1}};
   }
   set_shapes(&spec.conv, x, w, filter_shape.empty() ? nullptr : &filter_shape);
@@ -321,21 +319,20 @@ std::vector<DataType> infer_dtype(const DataType& x, const DataType& /*w*/, cons
 }  // namespace binding
 }  // namespace pygan
 
-#define PYGAN_ATTRS \
-  { "spec: std::vector<int>", "alpha: int64_t", "gain: int64_t", "clamp: int64_t" }
-#define PYGAN_OPERANDS                                                                       \
-  "X", "W", paddle::Optional("S"), paddle::Optional("D"), paddle::Optional("Noise"),         \
+#define PYGAN_ATTRS {"spec: std::vector<int>", "alpha: int64_t", "gain: int64_t", "clamp: int64_t"}
+#define PYGAN_OPERANDS                                                               \
+  "X", "W", paddle::Optional("S"), paddle::Optional("D"), paddle::Optional("Noise"), \
       paddle::Optional("Strength"), paddle::Optional("Bias"), paddle::Optional("Filter")
-#define PYGAN_OPERAND_GRADS                                                                      \
-  paddle::Grad("X"), paddle::Grad("W"), paddle::Grad(paddle::Optional("S")),                     \
-      paddle::Grad(paddle::Optional("D")), paddle::Grad(paddle::Optional("Noise")),              \
+#define PYGAN_OPERAND_GRADS                                                         \
+  paddle::Grad("X"), paddle::Grad("W"), paddle::Grad(paddle::Optional("S")),        \
+      paddle::Grad(paddle::Optional("D")), paddle::Grad(paddle::Optional("Noise")), \
       paddle::Grad(paddle::Optional("Strength")), paddle::Grad(paddle::Optional("Bias"))
-#define PYGAN_OPERAND_DIRECTIONS                                                                  \
-  paddle::Grad(paddle::Grad("X")), paddle::Grad(paddle::Grad("W")),                               \
-      paddle::Grad(paddle::Grad(paddle::Optional("S"))),                                          \
-      paddle::Grad(paddle::Grad(paddle::Optional("D"))),                                          \
-      paddle::Grad(paddle::Grad(paddle::Optional("Noise"))),                                      \
-      paddle::Grad(paddle::Grad(paddle::Optional("Strength"))),                                   \
+#define PYGAN_OPERAND_DIRECTIONS                                    \
+  paddle::Grad(paddle::Grad("X")), paddle::Grad(paddle::Grad("W")), \
+      paddle::Grad(paddle::Grad(paddle::Optional("S"))),            \
+      paddle::Grad(paddle::Grad(paddle::Optional("D"))),            \
+      paddle::Grad(paddle::Grad(paddle::Optional("Noise"))),        \
+      paddle::Grad(paddle::Grad(paddle::Optional("Strength"))),     \
       paddle::Grad(paddle::Grad(paddle::Optional("Bias")))
 
 PD_BUILD_OP(pg_conv2d)

@@ -1,5 +1,7 @@
 // Facts about the build and process-wide switches, as a plain C interface (pygan/ops/_native.py
 // reads it through ctypes).
+#include "paddle/module.h"
+
 #include <atomic>
 #include <cstdint>
 
@@ -9,7 +11,6 @@
 #include "modulated_conv2d/linear_conv.h"
 #include "modulated_conv2d/onednn.h"
 #include "modulated_conv2d/plan.h"
-#include "paddle/module.h"
 
 #define PYGAN_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -30,5 +31,7 @@ PYGAN_EXPORT int pygan_set_skip_weight_gradients(int value) {
 }
 PYGAN_EXPORT const char* pygan_last_conv_path() { return pygan::linear_last_path(); }
 PYGAN_EXPORT const char* pygan_asked_conv_path() { return pygan::asked_conv_path(); }
-PYGAN_EXPORT int pygan_set_conv_path(const char* name) { return pygan::set_conv_path(name) ? 1 : 0; }
+PYGAN_EXPORT int pygan_set_conv_path(const char* name) {
+  return pygan::set_conv_path(name) ? 1 : 0;
+}
 PYGAN_EXPORT const char* pygan_onednn_status() { return pygan::onednn_status(); }

@@ -2,9 +2,10 @@
 //
 // Demodulation needs it in every layer and iteration. Paddle's own composition spends more time on
 // the gradient (a broadcast multiplication) than the convolution of a small layer takes.
+#include "modulated_conv2d/weight_energy.h"
+
 #include <vector>
 
-#include "modulated_conv2d/weight_energy.h"
 #include "paddle/common.h"
 #include "paddle/module.h"
 
@@ -24,7 +25,8 @@ void with_rows(const Tensor& w, Body&& body) {
   if (w.dtype() == DataType::FLOAT64) {
     body(double{}, rows, taps);
   } else {
-    PD_CHECK(w.dtype() == DataType::FLOAT32, "pygan.weight_energy: `w` must be float32 or float64.");
+    PD_CHECK(w.dtype() == DataType::FLOAT32,
+             "pygan.weight_energy: `w` must be float32 or float64.");
     body(float{}, rows, taps);
   }
 }
