@@ -4,6 +4,7 @@
 
 Time of an iteration = Gmain + Greg / 4 + Dmain + Dreg / 16 + moving average. Each phase includes
 its optimiser step and is timed by itself, interleaved with the same phase of the competitors.
+pygan's phases are steps of its training engine and include the moving average each.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from benchmarks.report import main
 
 TITLE = "Training iteration"
 ROUNDS = 3
+WARMUP = 1
 WEIGHTS = {"Greg": 1 / 4, "Dreg": 1 / 16}
 # name, variant, module, how many times faster pygan is to be
 COMPETITORS = (

@@ -10,6 +10,7 @@ from benchmarks.report import main
 
 TITLE = "Generator inference"
 ROUNDS = 7
+WARMUP = 2
 SIZES = (64, 256)
 BATCH = 4
 # Half of config F's feature maps, as the papers use at 256² and below.

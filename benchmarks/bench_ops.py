@@ -14,6 +14,7 @@ from benchmarks.report import main
 
 TITLE = "Operators"
 ROUNDS = 9
+WARMUP = 2
 FLOAT_BYTES = 4
 SHAPE = (16, 64, 256, 256)
 # Feature maps and size of the styled layers; batch 4.

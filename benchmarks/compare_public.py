@@ -33,7 +33,7 @@ def compare(pool: Pool, variant: str, clone: str, size: int, batch: int, rounds:
         Case("refiltered", variant, f"{MODULE}:public", {**public_args, "depthwise_filters": True}),
         Case("ours", variant, f"{MODULE}:ours", size_args),
     ]
-    result = measure(Workload("peer", str(size), cases), pool, rounds)
+    result = measure(Workload("peer", str(size), cases), pool, rounds, warmup=1)
     steps = {case: timing.steps for case, timing in result.timings.items()}
     print("| step | ours, s | public / ours | public with depthwise filters / ours |")
     print("|---|---|---|---|")

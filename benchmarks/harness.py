@@ -259,10 +259,11 @@ def ratio(goal: Goal, timings: Mapping[str, Timing]) -> float:
     return value
 
 
-def measure(workload: Workload, pool: Pool, rounds: int, warmup: int = 1) -> Result:
+def measure(workload: Workload, pool: Pool, rounds: int, warmup: int = 2) -> Result:
     """Build a workload in its workers, run the cases interleaved, and drop them again.
 
-    Cases whose framework is not installed are left out, with the goals that need them.
+    Cases whose framework is not installed are left out, with the goals that need them. Two rounds
+    of warm-up let a tuned allocator reach the size at which it takes no more memory.
     """
     clock = "cpu" if pool.threads == 1 else "wall"
     cases = [case for case in workload.cases if pool.available(case.variant)]
@@ -304,12 +305,13 @@ def measure_all(
     workloads: Iterable[Workload],
     pool: Pool,
     rounds: int,
+    warmup: int = 2,
     progress: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> list[Result]:
     """`measure` each workload, reporting every one as it ends."""
     results = []
     for workload in workloads:
-        result = measure(workload, pool, rounds)
+        result = measure(workload, pool, rounds, warmup)
         times = ", ".join(f"{k} {1e3 * t.median:.1f}" for k, t in result.timings.items())
         progress(f"{result.group} | {result.name} | {result.threads} thread(s) | ms: {times}")
         results.append(result)

@@ -114,14 +114,16 @@ def suite_table(results: Sequence[Result]) -> str:
 
 def phase_table(results: Sequence[Result]) -> str:
     """The phases of the iterations, in milliseconds."""
-    steps = list(next(iter(results[0].timings.values())).steps)
+    timings = [timing for result in results for timing in result.timings.values()]
+    steps = list(dict.fromkeys(step for timing in timings for step in timing.steps))
     lines = [
         "| phases, ms | threads | competitor | " + " | ".join(steps) + " |",
         "|---" * (3 + len(steps)) + "|",
     ]
     for result in results:
         for name, timing in result.timings.items():
-            cells = [f"{1e3 * timing.steps[step]:.4g}" for step in steps]
+            times = timing.steps
+            cells = [f"{1e3 * times[step]:.4g}" if step in times else "" for step in steps]
             lines.append(f"| {result.name} | {result.threads} | {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -187,7 +189,7 @@ def run(args: argparse.Namespace, suites: Sequence[str]) -> Report:
                 rounds = args.rounds or (QUICK_ROUNDS if args.quick else module.ROUNDS)
                 rows = module.workloads(args.quick)
                 rows = [row for row in rows if args.only is None or args.only in row.name]
-                report.results += measure_all(rows, pool, rounds)
+                report.results += measure_all(rows, pool, rounds, module.WARMUP)
     if "memory" in modules:
         if not report.machine:
             with Pool(interpreters, 1) as pool:

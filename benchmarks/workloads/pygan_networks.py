@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import itertools
 from collections.abc import Callable
 
@@ -10,8 +12,7 @@ import numpy as np
 from benchmarks.workloads.paddle_networks import inference
 from pygan.algorithms.stylegan2 import StyleGAN2, StyleGAN2Config
 from pygan.models.stylegan2 import Generator
-from pygan.training import Phase, RealBatch, Trainer
-from pygan.training.ema import ema_beta, update_average
+from pygan.training import Phase, Trainer
 
 Body = Callable[[], object]
 
@@ -37,25 +38,20 @@ class FixedImages:
 
 
 def iteration(resolution: int, batch: int, channel_base: int) -> dict[str, Body]:
-    """The phases of a training iteration, each as the engine runs it: drawing its random numbers,
-    checking for values that are not finite, collecting statistics, stepping the optimiser."""
+    """The phases of a training iteration, each as a step of the engine that has this one phase.
+
+    Such a step also draws its random numbers, checks for values that are not finite, collects
+    statistics and moves the average of the weights. The last happens once per iteration in
+    training, but here with every phase: slightly too much is counted for pygan.
+    """
     config = StyleGAN2Config(batch=batch, channel_base=channel_base, gamma=1.0, workers=0)
     data = FixedImages(resolution, batch)
     trainer = Trainer(config, StyleGAN2, data)
-    iterations = itertools.count()
+    batches = itertools.repeat((data.pixels, None))
 
     def run(phase: Phase) -> None:
-        trainer.iteration = next(iterations)
-        trainer._run_phase(phase, [RealBatch(data.pixels, None)])
-
-    def average() -> None:
-        beta = ema_beta(batch, trainer.nimg, config.ema_kimg, config.ema_rampup)
-        for name, network in trainer.averages.items():
-            update_average(network, trainer.networks[name], beta)
+        trainer.phases = [dataclasses.replace(phase, interval=1)]
+        trainer.step(batches)
 
     # The phase names of the peers: 'G_main' is 'Gmain'.
-    phases = {phase.name.replace("_", ""): phase for phase in trainer.phases}
-    bodies: dict[str, Body] = {
-        name: (lambda phase=phase: run(phase)) for name, phase in phases.items()
-    }
-    return {**bodies, "EMA": average}
+    return {phase.name.replace("_", ""): functools.partial(run, phase) for phase in trainer.phases}
