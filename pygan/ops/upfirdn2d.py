@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 import paddle
@@ -25,7 +25,7 @@ def setup_filter(
 ) -> paddle.Tensor:
     """Make a FIR filter for the functions of this module.
 
-    1. Make ``f`` an array: None is the identity ``[1]``, a number is one tap.
+    1. Make ``f`` an array: None is the identity ``[1]``, a number is one tap per axis.
     2. Unless ``separable``, turn 1-D taps into the 2-D filter ``outer(f, f)``.
     3. ``normalize``: divide by the sum, so that a constant image keeps its value.
     4. ``flip_filter``: reverse every axis.
@@ -276,18 +276,18 @@ def _upfirdn2d_ref(
     times, whereas its conv2d goes silently wrong at the third order. A product reads whole rows,
     so one infinity or NaN in ``x`` spreads along its row and column, unlike in the native operator.
     """
-    dtype = "float64" if x.dtype == paddle.float64 else "float32"
-    z = x if x.dtype in (paddle.float32, paddle.float64) else x.astype(dtype)
+    dtype = paddle.float64 if x.dtype == paddle.float64 else paddle.float32
+    z = x if x.dtype == dtype else x.astype(dtype)
     height, width = x.shape[2], x.shape[3]
-    y = None
+    parts = []
     for taps_y, taps_x in _separable_parts(_to_numpy(f)):
         if not flip_filter:
             taps_y, taps_x = taps_y[::-1], taps_x[::-1]
         a = _axis_matrix(height, out_size[0], taps_y, up[1], down[1], padding[2])
-        b = gain * _axis_matrix(width, out_size[1], taps_x, up[0], down[0], padding[0])
-        a, b = paddle.to_tensor(a.astype(dtype)), paddle.to_tensor(b.astype(dtype))
-        part = paddle.matmul(a, paddle.matmul(z, b, transpose_y=True))
-        y = part if y is None else y + part
+        b = _axis_matrix(width, out_size[1], taps_x, up[0], down[0], padding[0])
+        rows = paddle.matmul(z, paddle.to_tensor(gain * b, dtype=dtype), transpose_y=True)
+        parts.append(paddle.matmul(paddle.to_tensor(a, dtype=dtype), rows))
+    y = sum(parts[1:], parts[0])
     return y if y.dtype == x.dtype else y.astype(x.dtype)
 
 
@@ -337,7 +337,8 @@ def _check_images(op: str, x: object) -> None:
         )
     if x.ndim != 4 or x.shape[2] == 0 or x.shape[3] == 0:
         raise ValueError(
-            f"pygan.ops.{op}: `x` has shape {x.shape}; it must be [N, C, H, W] with H, W >= 1."
+            f"pygan.ops.{op}: `x` has shape {list(x.shape)}; "
+            "it must be [N, C, H, W] with H, W >= 1."
         )
 
 
@@ -370,7 +371,7 @@ def _check_filter(op: str, f: object) -> Union[paddle.Tensor, np.ndarray]:
 
 def _integers(value: object) -> Optional[list[int]]:
     """The integers in a number or a sequence, or None where there is anything else."""
-    items = list(value) if isinstance(value, (list, tuple, np.ndarray)) else [value]
+    items: list[Any] = list(value) if isinstance(value, (list, tuple, np.ndarray)) else [value]
     if all(isinstance(i, (int, np.integer)) and not isinstance(i, bool) for i in items):
         return [int(i) for i in items]
     return None
