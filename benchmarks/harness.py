@@ -307,12 +307,22 @@ def measure_all(
     rounds: int,
     warmup: int = 2,
     progress: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
-) -> list[Result]:
-    """`measure` each workload, reporting every one as it ends."""
-    results = []
+) -> tuple[list[Result], list[str]]:
+    """`measure` each workload, reporting every one as it ends.
+
+    Returns:
+        The results, and for each workload in which a worker failed its name and the error.
+    """
+    results, failures = [], []
     for workload in workloads:
-        result = measure(workload, pool, rounds, warmup)
+        try:
+            result = measure(workload, pool, rounds, warmup)
+        except WorkerError as error:
+            failures.append(f"{workload.name}: {error}")
+            progress(failures[-1])
+            pool.close()  # what the workers still hold is unknown; the next workload starts new ones
+            continue
         times = ", ".join(f"{k} {1e3 * t.median:.1f}" for k, t in result.timings.items())
         progress(f"{result.group} | {result.name} | {result.threads} thread(s) | ms: {times}")
         results.append(result)
-    return results
+    return results, failures

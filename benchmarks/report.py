@@ -45,6 +45,7 @@ class Report:
     results: list[Result]
     limits: dict[int, dict[str, float]]
     memory: list[Any]
+    failures: list[str] = dataclasses.field(default_factory=list)
 
 
 def cpu_model() -> str:
@@ -189,7 +190,9 @@ def run(args: argparse.Namespace, suites: Sequence[str]) -> Report:
                 rounds = args.rounds or (QUICK_ROUNDS if args.quick else module.ROUNDS)
                 rows = module.workloads(args.quick)
                 rows = [row for row in rows if args.only is None or args.only in row.name]
-                report.results += measure_all(rows, pool, rounds, module.WARMUP)
+                results, failures = measure_all(rows, pool, rounds, module.WARMUP)
+                report.results += results
+                report.failures += failures
     if "memory" in modules:
         if not report.machine:
             with Pool(interpreters, 1) as pool:
@@ -217,6 +220,8 @@ def main(default_suites: Sequence[str] = SUITES) -> None:
     if args.output is not None:
         args.output.write_text(text)
     sys.stdout.write(text)
+    if report.failures:
+        sys.exit(f"{len(report.failures)} workload(s) failed and are not in the tables")
 
 
 if __name__ == "__main__":

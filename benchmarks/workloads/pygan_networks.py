@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -37,8 +38,19 @@ class FixedImages:
         return len(self.pixels)
 
 
+class OnePhaseAtATime(StyleGAN2):
+    """StyleGAN2 whose phases have different primes as intervals, so that the iteration's number
+    decides which one runs. The losses keep the gains of the true intervals."""
+
+    PRIMES = (2, 3, 5, 7)
+
+    def phases(self) -> list[Phase]:
+        phases = zip(self.PRIMES, super().phases())
+        return [dataclasses.replace(phase, interval=prime) for prime, phase in phases]
+
+
 def iteration(resolution: int, batch: int, channel_base: int) -> dict[str, Body]:
-    """The phases of a training iteration, each as a step of the engine that has this one phase.
+    """The phases of a training iteration, each as a step of the engine in which only it is due.
 
     Such a step also draws its random numbers, checks for values that are not finite, collects
     statistics and moves the average of the weights. The last happens once per iteration in
@@ -46,12 +58,17 @@ def iteration(resolution: int, batch: int, channel_base: int) -> dict[str, Body]
     """
     config = StyleGAN2Config(batch=batch, channel_base=channel_base, gamma=1.0, workers=0)
     data = FixedImages(resolution, batch)
-    trainer = Trainer(config, StyleGAN2, data)
+    trainer = Trainer(config, OnePhaseAtATime, data)
     batches = itertools.repeat((data.pixels, None))
+    product = math.prod(OnePhaseAtATime.PRIMES)
 
-    def run(phase: Phase) -> None:
-        trainer.phases = [dataclasses.replace(phase, interval=1)]
+    def run(prime: int, turns: Iterator[int]) -> None:
+        # A multiple of this prime and of none of the others.
+        trainer.iteration = prime * (1 + product * next(turns))
         trainer.step(batches)
 
     # The phase names of the peers: 'G_main' is 'Gmain'.
-    return {phase.name.replace("_", ""): functools.partial(run, phase) for phase in trainer.phases}
+    return {
+        phase.name.replace("_", ""): functools.partial(run, phase.interval, itertools.count())
+        for phase in trainer.algorithm.phases()
+    }
