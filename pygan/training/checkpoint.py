@@ -101,7 +101,7 @@ def save(
         # A file of weights is useful on its own: it carries what rebuilding the network takes. One
         # metadata key only, because safetensors writes several in random order.
         metadata = {"pygan": json.dumps({"file": file, **manifest}, sort_keys=True)}
-        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
         save_file(contiguous, str(path), metadata=metadata)
         digests[path.name] = _digest(path)
         _flush(path)

@@ -48,7 +48,10 @@ class WeightAverage:
     @paddle.no_grad()
     def update(self, beta: float) -> None:
         """Moves the weights to ``beta * average + (1 - beta) * source``."""
+        # A tensor of no dimensions: lerp_ with a Python number gives scalars the shape [1].
+        kinds = {average.dtype for average, _ in self._averaged}
+        step = {dtype: paddle.full([], 1 - beta, dtype=dtype) for dtype in kinds}
         for average, weight in self._averaged:
-            average.lerp_(weight, 1 - beta)
+            average.lerp_(weight, step[average.dtype])
         for average, value in self._copied:
             paddle.assign(value, output=average)

@@ -11,15 +11,16 @@ import pytest
 from pygan.errors import InputError, TrainingError
 from pygan.training import checkpoint as checkpoints
 
-ARRAYS = {"a": {"x": np.arange(6, dtype=np.float32).reshape(2, 3), "y": np.float32(2).reshape([])}}
+ARRAYS = {"a": {"x": np.arange(6, dtype=np.float32).reshape(2, 3), "y": np.array(2, np.float32)}}
 
 
 def test_round_trip(tmp_path: Path) -> None:
     path = checkpoints.save(tmp_path, 12, ARRAYS, {"nimg": 96}, keep=2)
     saved = checkpoints.load(path)
     assert saved.manifest["nimg"] == 96
+    assert saved.arrays("a").keys() == ARRAYS["a"].keys()
     for name, array in saved.arrays("a").items():
-        np.testing.assert_array_equal(array, ARRAYS["a"][name])
+        np.testing.assert_array_equal(array, ARRAYS["a"][name], strict=True)
     arrays, manifest = checkpoints.read_weights(path / "a.safetensors")
     assert manifest == {"file": "a", "nimg": 96}
     np.testing.assert_array_equal(arrays["x"], ARRAYS["a"]["x"])

@@ -109,6 +109,7 @@ def test_average_against_numpy() -> None:
     paddle.seed(0)
     network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1D(4))
     network.register_buffer("count", paddle.zeros([1]))
+    network.scalar = network.create_parameter([])
     before = {name: value.numpy() for name, value in network.state_dict().items()}
     average = WeightAverage(network)
     network(paddle.randn([8, 3]))  # moves the running statistics
@@ -124,4 +125,5 @@ def test_average_against_numpy() -> None:
     for name, value in average.network.state_dict().items():
         weights = (0.0, 1.0) if name in copied else (0.75, 0.25)
         expected = weights[0] * before[name] + weights[1] * source[name]
+        assert value.shape == network.state_dict()[name].shape
         np.testing.assert_allclose(value.numpy(), expected, rtol=1e-6, err_msg=name)
