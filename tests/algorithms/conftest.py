@@ -1,4 +1,4 @@
-"""Puts tests/algorithms on the path; `programs` comes from tests/training."""
+"""Puts tests/algorithms on the path; `programs` and `shapes` come from tests/training."""
 
 import sys
 from pathlib import Path

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import toy
@@ -26,11 +26,12 @@ def run_toy(*arguments: Any) -> int:
     return toy.main([str(argument) for argument in arguments])
 
 
-def spawn(*arguments: Any) -> subprocess.Popen[str]:
-    """Starts Python with these arguments."""
+def spawn(*arguments: Any, **variables: Optional[str]) -> subprocess.Popen[str]:
+    """Starts Python with these arguments; None removes a variable from its environment."""
+    changed = {**environment(), **variables}
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)],
-        env=environment(),
+        env={name: value for name, value in changed.items() if value is not None},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
