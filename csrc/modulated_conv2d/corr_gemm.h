@@ -1,12 +1,12 @@
-// The GEMM convolution on one group and one phase: a correlation over a grid of positions.
+// The GEMM convolution on one group: correlations over a grid of positions, one per phase.
 //
 //   out[n, r, y0 + gy * out_step_y, x0 + gx * out_step_x] = epilogue(
-//       sum over c, s, t of a[row_offset(r) + c * a_channel_stride + a_y[s] + a_x[t]]
+//       sum over c, s, t of a[r * a_row_stride + c * a_channel_stride + a_y[s] + a_x[t]]
 //           * scale[n, c] * src[n, c, gy * step_y + src_y[s], gx * step_x + src_x[t]])
 //
-// with src zero outside its plane. The forward pass is one of these; the input gradient is one per
-// phase of the stride (direct.cpp). Weights are read where they lie, the im2col matrix exists only
-// as a cache-sized tile, and the epilogue runs on the finished register tiles.
+// with src zero outside its plane, for the y0, x0, s and t of each phase. The forward pass has one
+// phase; the input gradient has one per residue of the stride (direct.cpp). The im2col matrix exists
+// only as a cache-sized tile, and the epilogue runs on the finished register tiles.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +16,25 @@
 
 namespace pygan {
 
+// The grid of one phase, where it writes, and the kernel taps it uses: what each reads in src and in
+// a. Positions that would be written outside the output are left out.
+struct CorrPhase {
+  int64_t grid_h, grid_w;
+  int64_t y0, x0;
+  int taps_y, taps_x;
+  const int64_t* src_y;  // [taps_y]
+  const int64_t* a_y;
+  const int64_t* src_x;  // [taps_x]
+  const int64_t* a_x;
+};
+
 template <typename T>
 struct CorrGemm {
+  const CorrPhase* phases;
+  int phase_count;
+  bool interleave;  // phases, which then have one grid, take turns on blocks of its positions
   int64_t rows, channels;  // rows of the output (its channels), channels summed over
-  int64_t n, grid_h, grid_w;
+  int64_t n;
 
   const T* src;
   int64_t src_sample_stride, src_h, src_w;
@@ -29,15 +44,11 @@ struct CorrGemm {
 
   const T* a;
   int64_t a_row_stride, a_channel_stride;
-  int taps_y, taps_x;
-  const int64_t* src_y;  // [taps_y]
-  const int64_t* a_y;
-  const int64_t* src_x;  // [taps_x]
-  const int64_t* a_x;
+  bool copy_a;  // the rows of a channel follow each other: gather those of a tile in one place
 
   T* out;
   int64_t out_sample_stride, out_h, out_w;
-  int64_t y0, x0, out_step_y, out_step_x;
+  int64_t out_step_y, out_step_x;
   Epilogue<T> epilogue;
   int64_t epilogue_channels;  // elements between the samples of epilogue.scale
 };

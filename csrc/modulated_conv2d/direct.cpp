@@ -53,26 +53,36 @@ Epilogue<T> of_group(Epilogue<T> e, int64_t first_channel) {
   return e;
 }
 
-template <typename T>
-void set_taps(CorrGemm<T>* p, const Taps& y, const Taps& x) {
-  p->taps_y = y.count();
-  p->taps_x = x.count();
-  p->src_y = y.source.data();
-  p->a_y = y.weight.data();
-  p->src_x = x.source.data();
-  p->a_x = x.weight.data();
+CorrPhase phase_of(int64_t grid_h, int64_t grid_w, int64_t y0, int64_t x0, const Taps& y,
+                   const Taps& x) {
+  return {grid_h,
+          grid_w,
+          y0,
+          x0,
+          y.count(),
+          x.count(),
+          y.source.data(),
+          y.weight.data(),
+          x.source.data(),
+          x.weight.data()};
 }
 
 // A 1x1 kernel that reads every pixel in place sees the image as one long row.
 template <typename T>
-void flatten(CorrGemm<T>* p) {
-  if (p->taps_y != 1 || p->taps_x != 1 || p->src_y[0] != 0 || p->src_x[0] != 0) return;
+void flatten(CorrGemm<T>* p, CorrPhase* phase) {
+  if (p->phase_count != 1 || phase->taps_y != 1 || phase->taps_x != 1) return;
+  if (phase->src_y[0] != 0 || phase->src_x[0] != 0 || phase->y0 != 0 || phase->x0 != 0) return;
   if (p->step_y != 1 || p->step_x != 1 || p->out_step_y != 1 || p->out_step_x != 1) return;
-  if (p->grid_h != p->src_h || p->grid_w != p->src_w) return;
-  if (p->grid_h != p->out_h || p->grid_w != p->out_w || p->y0 != 0 || p->x0 != 0) return;
-  p->grid_w = p->src_w = p->out_w = p->grid_h * p->grid_w;
-  p->grid_h = p->src_h = p->out_h = 1;
+  if (phase->grid_h != p->src_h || phase->grid_w != p->src_w) return;
+  if (phase->grid_h != p->out_h || phase->grid_w != p->out_w) return;
+  phase->grid_w = p->src_w = p->out_w = phase->grid_h * phase->grid_w;
+  phase->grid_h = p->src_h = p->out_h = 1;
 }
+
+// Up to this size of the result the phases of an input gradient run one after the other, each on a
+// grid that fits it; above, they take turns on blocks of one grid, so that the cache lines which
+// they share are written to memory once.
+constexpr int64_t kSharedGridBytes = int64_t{4} << 20;
 
 }  // namespace
 
@@ -84,12 +94,14 @@ void direct_forward(T* y, const T* x, const T* w, const T* x_scale, const Epilog
   const Taps taps_y = forward_taps(s.kh, s.dilation_y, s.pad_top, s.kw);
   const Taps taps_x = forward_taps(s.kw, s.dilation_x, s.pad_left, 1);
   for (int64_t g = 0; g < s.groups; ++g) {
+    CorrPhase phase = phase_of(s.oh, s.ow, 0, 0, taps_y, taps_x);
     CorrGemm<T> p;
+    p.phases = &phase;
+    p.phase_count = 1;
+    p.interleave = false;
     p.rows = co;
     p.channels = ci;
     p.n = s.n;
-    p.grid_h = s.oh;
-    p.grid_w = s.ow;
     p.src = x + g * ci * s.input_area();
     p.src_sample_stride = s.ci * s.input_area();
     p.src_h = s.h;
@@ -101,16 +113,15 @@ void direct_forward(T* y, const T* x, const T* w, const T* x_scale, const Epilog
     p.a = w + g * co * ci * taps;
     p.a_row_stride = ci * taps;
     p.a_channel_stride = taps;
-    set_taps(&p, taps_y, taps_x);
+    p.copy_a = false;  // rows of w are already in order
     p.out = y + g * co * s.output_area();
     p.out_sample_stride = s.co * s.output_area();
     p.out_h = s.oh;
     p.out_w = s.ow;
-    p.y0 = p.x0 = 0;
     p.out_step_y = p.out_step_x = 1;
     p.epilogue = of_group(epilogue, g * co);
     p.epilogue_channels = s.co;
-    flatten(&p);
+    flatten(&p, &phase);
     run(p);
   }
 }
@@ -120,42 +131,53 @@ void direct_input_grad(T* dx, const T* dy, const T* w, const T* dy_scale,
                        const Epilogue<T>& epilogue, const ConvShape& s) {
   if (s.x_size() == 0) return;
   const int64_t ci = s.ci_per_group(), co = s.co_per_group(), taps = s.taps();
-  for (int64_t phase = 0; phase < int64_t{s.stride_y} * s.stride_x; ++phase) {
-    const int64_t y0 = phase / s.stride_x, x0 = phase % s.stride_x;
-    if (y0 >= s.h || x0 >= s.w) continue;
-    const Taps taps_y = phase_taps(s.kh, s.stride_y, s.dilation_y, s.pad_top, y0, s.kw);
-    const Taps taps_x = phase_taps(s.kw, s.stride_x, s.dilation_x, s.pad_left, x0, 1);
-    for (int64_t g = 0; g < s.groups; ++g) {
-      CorrGemm<T> p;
-      p.rows = ci;
-      p.channels = co;
-      p.n = s.n;
-      p.grid_h = (s.h - y0 + s.stride_y - 1) / s.stride_y;
-      p.grid_w = (s.w - x0 + s.stride_x - 1) / s.stride_x;
-      p.src = dy + g * co * s.output_area();
-      p.src_sample_stride = s.co * s.output_area();
-      p.src_h = s.oh;
-      p.src_w = s.ow;
-      p.step_y = p.step_x = 1;
-      p.scale = dy_scale ? dy_scale + g * co : nullptr;
-      p.scale_stride = s.co;
-      p.a = w + g * co * ci * taps;
-      p.a_row_stride = taps;
-      p.a_channel_stride = ci * taps;
-      set_taps(&p, taps_y, taps_x);
-      p.out = dx + g * ci * s.input_area();
-      p.out_sample_stride = s.ci * s.input_area();
-      p.out_h = s.h;
-      p.out_w = s.w;
-      p.y0 = y0;
-      p.x0 = x0;
-      p.out_step_y = s.stride_y;
-      p.out_step_x = s.stride_x;
-      p.epilogue = of_group(epilogue, g * ci);
-      p.epilogue_channels = s.ci;
-      flatten(&p);
-      run(p);
+  std::vector<Taps> taps_y, taps_x;
+  for (int64_t y0 = 0; y0 < s.stride_y; ++y0) {
+    taps_y.push_back(phase_taps(s.kh, s.stride_y, s.dilation_y, s.pad_top, y0, s.kw));
+  }
+  for (int64_t x0 = 0; x0 < s.stride_x; ++x0) {
+    taps_x.push_back(phase_taps(s.kw, s.stride_x, s.dilation_x, s.pad_left, x0, 1));
+  }
+  const bool interleave = s.x_size() * int64_t{sizeof(T)} > kSharedGridBytes;
+  const auto grid = [interleave](int64_t size, int64_t first, int64_t stride) {
+    return (size - (interleave ? 0 : first) + stride - 1) / stride;
+  };
+  for (int64_t g = 0; g < s.groups; ++g) {
+    std::vector<CorrPhase> phases;
+    for (int64_t y0 = 0; y0 < s.stride_y && y0 < s.h; ++y0) {
+      for (int64_t x0 = 0; x0 < s.stride_x && x0 < s.w; ++x0) {
+        phases.push_back(phase_of(grid(s.h, y0, s.stride_y), grid(s.w, x0, s.stride_x), y0, x0,
+                                  taps_y[y0], taps_x[x0]));
+      }
     }
+    CorrGemm<T> p;
+    p.phases = phases.data();
+    p.phase_count = static_cast<int>(phases.size());
+    p.interleave = interleave;
+    p.rows = ci;
+    p.channels = co;
+    p.n = s.n;
+    p.src = dy + g * co * s.output_area();
+    p.src_sample_stride = s.co * s.output_area();
+    p.src_h = s.oh;
+    p.src_w = s.ow;
+    p.step_y = p.step_x = 1;
+    p.scale = dy_scale ? dy_scale + g * co : nullptr;
+    p.scale_stride = s.co;
+    p.a = w + g * co * ci * taps;
+    p.a_row_stride = taps;
+    p.a_channel_stride = ci * taps;
+    p.copy_a = true;
+    p.out = dx + g * ci * s.input_area();
+    p.out_sample_stride = s.ci * s.input_area();
+    p.out_h = s.h;
+    p.out_w = s.w;
+    p.out_step_y = s.stride_y;
+    p.out_step_x = s.stride_x;
+    p.epilogue = of_group(epilogue, g * ci);
+    p.epilogue_channels = s.ci;
+    flatten(&p, phases.data());
+    run(p);
   }
 }
 

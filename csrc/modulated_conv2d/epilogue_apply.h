@@ -91,7 +91,7 @@ static void apply_run(T* y, const T* u, int64_t count, int64_t pixel,
   return epilogue_run<T, false, false>(y, u, count, nullptr, e);
 }
 
-// The same with y's and the noise's pixels `step` apart.
+// The same with y's and the noise's pixels `step` apart. A vector may be read from any u[0..count).
 template <typename T>
 static void apply_run_strided(T* y, const T* u, int64_t count, int64_t pixel, int64_t step,
                               const ChannelEpilogue<T>& e) {
@@ -99,13 +99,20 @@ static void apply_run_strided(T* y, const T* u, int64_t count, int64_t pixel, in
   constexpr int L = lanes<T>();
   for (int64_t i = 0; i < count; i += L) {
     const int64_t m = count - i < L ? count - i : L;
-    T in[L] = {}, extra[L] = {}, out[L];
-    __builtin_memcpy(in, u + i, m * sizeof(T));
+    T extra[L] = {}, out[L];
     if (e.noise) {
       for (int64_t j = 0; j < m; ++j) extra[j] = e.noise[pixel + (i + j) * step];
+      store(out, epilogue_vector<T, true, true>(e, load(u + i), load(extra)));
+    } else {
+      store(out, epilogue_vector<T, false, true>(e, load(u + i), load(extra)));
     }
-    store(out, epilogue_vector<T, true, true>(e, load(in), load(extra)));
-    for (int64_t j = 0; j < m; ++j) y[(i + j) * step] = out[j];
+    T* to = y + i * step;
+    if (m == L && step == 2) {
+#pragma GCC unroll 16
+      for (int j = 0; j < L; ++j) to[2 * j] = out[j];
+    } else {
+      for (int64_t j = 0; j < m; ++j) to[j * step] = out[j];
+    }
   }
 }
 

@@ -13,8 +13,7 @@ struct Run {
 };
 
 // The rows of the grid that columns [first, first + count) cut; returns how many runs.
-template <typename T>
-static int grid_runs(const CorrGemm<T>& p, int64_t first, int64_t count, Run* runs) {
+static inline int grid_runs(const CorrPhase& p, int64_t first, int64_t count, Run* runs) {
   const int64_t area = p.grid_h * p.grid_w;
   int64_t sample = first / area, gy = first % area / p.grid_w, gx = first % p.grid_w;
   int found = 0;
@@ -152,24 +151,24 @@ PYGAN_INLINE int64_t positions_below(int64_t bound, int64_t start, int64_t step,
 // dst[k - k0][column] for k in [k0, k1), k = channel * taps + tap, and `columns` columns of the
 // im2col matrix from `first`, in rows of `width` elements of which the rest are zero.
 template <typename T>
-static void pack_columns(const CorrGemm<T>& p, T* dst, int64_t width, int64_t first,
-                         int64_t columns, int64_t k0, int64_t k1) {
+static void pack_columns(const CorrGemm<T>& p, const CorrPhase& phase, T* dst, int64_t width,
+                         int64_t first, int64_t columns, int64_t k0, int64_t k1) {
   Run runs[tile_columns<T>()];
-  const int found = grid_runs(p, first, columns, runs);
+  const int found = grid_runs(phase, first, columns, runs);
   zero_rows(dst + columns, width, k1 - k0, width - columns);
-  const int64_t taps = int64_t{p.taps_y} * p.taps_x;
+  const int64_t taps = int64_t{phase.taps_y} * phase.taps_x;
   const int64_t plane = p.src_h * p.src_w;
-  for (int ty = 0; ty < p.taps_y; ++ty) {
-    for (int tx = 0; tx < p.taps_x; ++tx) {
-      const int64_t tap = int64_t{ty} * p.taps_x + tx;
+  for (int ty = 0; ty < phase.taps_y; ++ty) {
+    for (int tx = 0; tx < phase.taps_x; ++tx) {
+      const int64_t tap = int64_t{ty} * phase.taps_x + tx;
       const int64_t c0 = k0 > tap ? ceil_div(k0 - tap, taps) : 0;
       const int64_t c1 = k1 > tap ? ceil_div(k1 - tap, taps) : 0;
       if (c0 >= c1) continue;
       T* row = dst + (c0 * taps + tap - k0) * width;
       for (int i = 0; i < found; ++i) {
         const Run& run = runs[i];
-        const int64_t sy = run.gy * p.step_y + p.src_y[ty];
-        const int64_t sx = run.gx * p.step_x + p.src_x[tx];
+        const int64_t sy = run.gy * p.step_y + phase.src_y[ty];
+        const int64_t sx = run.gx * p.step_x + phase.src_x[tx];
         int64_t low = 0, high = 0;  // columns of the run that lie inside the image
         if (sy >= 0 && sy < p.src_h) {
           low = positions_below(0, sx, p.step_x, run.count);

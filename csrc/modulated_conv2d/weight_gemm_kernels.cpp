@@ -8,6 +8,7 @@
 // into dw.
 #include "common/parallel.h"
 #include "common/scratch.h"
+#include "common/simd_shuffle.h"
 #include "modulated_conv2d/corr_gemm.h"
 #include "modulated_conv2d/gemm_microkernel.h"
 
@@ -64,25 +65,51 @@ Block block_at(const WeightGemm<T>& p, const PixelBlocks& b, int64_t index) {
   return k;
 }
 
-// dst[pixel][o] = dy[n, o0 + o, pixel] * scale for `channels` channels in rows of `width`.
+// dst[i][o] = src[o][i] * scale[o] for one run of pixels and `channels` channels of planes of `area`
+// elements; dst has rows of `width` elements, of which the rest are zero.
+template <typename T>
+void transpose_run(T* dst, int64_t width, const T* src, int64_t area, int64_t length,
+                   int64_t channels, const T* scale) {
+  for (int64_t o = 0; o < width; ++o) {
+    const T s = o < channels ? (scale ? scale[o] : T(1)) : T(0);
+    const T* row = src + (o < channels ? o : 0) * area;
+    for (int64_t i = 0; i < length; ++i) dst[i * width + o] = row[i] * s;
+  }
+}
+
+void transpose_run(float* dst, int64_t width, const float* src, int64_t area, int64_t length,
+                   int64_t channels, const float* scale) {
+  int64_t i = 0;
+  for (; i + kLanes <= length; i += kLanes) {
+    for (int64_t o = 0; o < width; o += kLanes) {
+      VecF block[kLanes];
+      for (int r = 0; r < kLanes; ++r) {
+        const bool inside = o + r < channels;
+        block[r] = inside ? load(src + (o + r) * area + i) : VecF{};
+        if (inside && scale) block[r] *= splat(scale[o + r]);
+      }
+      transpose_lanes(block);
+      for (int r = 0; r < kLanes; ++r) store(dst + (i + r) * width + o, block[r]);
+    }
+  }
+  if (i < length) {
+    transpose_run<float>(dst + i * width, width, src + i, area, length - i, channels, scale);
+  }
+}
+
+// dst[pixel][o] = dy[n, o0 + o, pixel] * scale for the pixels of the block.
 template <typename T>
 void transpose_dy(const WeightGemm<T>& p, const Block& k, T* dst, int64_t width, int64_t o0,
                   int64_t channels) {
   const int64_t area = p.oh * p.ow;
+  const bool whole_rows = k.x1 - k.x0 == p.ow;
+  const int64_t length = whole_rows ? (k.y1 - k.y0) * p.ow : k.x1 - k.x0;
+  const int64_t runs = whole_rows ? 1 : k.y1 - k.y0;
   for (int64_t n = k.n0; n < k.n1; ++n) {
-    const T* sample = p.dy + n * p.dy_sample_stride + o0 * area;
-    for (int64_t y = k.y0; y < k.y1; ++y) {
-      const int64_t length = k.x1 - k.x0;
-      for (int64_t o = 0; o < width; ++o) {
-        const T* row = sample + o * area + y * p.ow + k.x0;
-        if (o >= channels) {
-          for (int64_t i = 0; i < length; ++i) dst[i * width + o] = T(0);
-        } else {
-          const T s = p.dy_scale ? p.dy_scale[n * p.dy_scale_stride + o0 + o] : T(1);
-          for (int64_t i = 0; i < length; ++i) dst[i * width + o] = row[i] * s;
-        }
-      }
-      dst += length * width;
+    const T* src = p.dy + n * p.dy_sample_stride + o0 * area + k.y0 * p.ow + k.x0;
+    const T* scale = p.dy_scale ? p.dy_scale + n * p.dy_scale_stride + o0 : nullptr;
+    for (int64_t y = 0; y < runs; ++y, src += p.ow, dst += length * width) {
+      transpose_run(dst, width, src, area, length, channels, scale);
     }
   }
 }
@@ -125,6 +152,24 @@ void store_transposed(T* dw, int64_t elements, const T* tile_values, int64_t wid
                       int64_t channels) {
   for (int64_t o = 0; o < channels; ++o) {
     for (int64_t r = 0; r < rows; ++r) dw[o * elements + r] = tile_values[r * width + o];
+  }
+}
+
+void store_transposed(float* dw, int64_t elements, const float* tile_values, int64_t width,
+                      int64_t rows, int64_t channels) {
+  if (rows < kTileRows) {
+    return store_transposed<float>(dw, elements, tile_values, width, rows, channels);
+  }
+  for (int64_t o = 0; o < channels; o += kLanes) {
+    VecF block[kLanes];
+    for (int r = 0; r < kLanes; ++r) {
+      block[r] = r < kTileRows ? load(tile_values + r * width + o) : VecF{};
+    }
+    transpose_lanes(block);
+    const int64_t inside = min_of(kLanes, channels - o);
+    for (int64_t r = 0; r < inside; ++r) {
+      __builtin_memcpy(dw + (o + r) * elements, &block[r], kTileRows * sizeof(float));
+    }
   }
 }
 
