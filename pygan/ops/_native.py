@@ -89,8 +89,8 @@ def use_native(impl: str, op: str, x: paddle.Tensor) -> bool:
             f"pygan.ops.{op}: `impl` is {impl!r}; it must be 'auto', 'native' or 'ref'."
         )
     reason = unavailable_reason()
-    if reason is None and not x.place.is_cpu_place():
-        reason = f"this build has no kernel for tensors on {x.place}"
+    if reason is None:
+        reason = _no_kernel_for(x)
     if reason is None:
         return True
     if impl == "native":
@@ -101,6 +101,18 @@ def use_native(impl: str, op: str, x: paddle.Tensor) -> bool:
             f"pygan.ops.{op} runs its slow reference composition: {reason}", stacklevel=4
         )
     return False
+
+
+def _no_kernel_for(x: paddle.Tensor) -> Optional[str]:
+    """Why the loaded library cannot compute on ``x``, or None when it can."""
+    if paddle.in_dynamic_mode():
+        if not x.place.is_cpu_place():
+            return f"this build has no kernel for tensors on {x.place}"
+    elif not hasattr(paddle._C_ops, "_run_custom_op"):
+        return "the static graphs of Paddle 2 are not supported"
+    elif paddle.get_device() != "cpu":  # a tensor of a graph has no place yet
+        return f"this build has no kernel for {paddle.get_device()}"
+    return None
 
 
 def double_bits(value: float) -> int:
