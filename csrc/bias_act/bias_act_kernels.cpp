@@ -9,10 +9,12 @@ namespace pygan {
 namespace PYGAN_ISA {
 namespace {
 
-constexpr int64_t kBlock = 4096;           // elements of one run, and of one partial sum
-constexpr int64_t kStage = 512;            // elements converted or padded at a time
-constexpr int64_t kRows = 64;              // rows whose bias gradients are added in one accumulator
-constexpr int64_t kNarrowRow = 512;        // rows shorter than this are joined
+constexpr int64_t kBlock = 4096;     // elements of one run, and of one partial sum
+constexpr int64_t kStage = 512;      // elements converted or padded at a time
+constexpr int64_t kRows = 64;        // rows whose bias gradients are added in one accumulator
+constexpr int64_t kNarrowRow = 512;  // rows shorter than this are joined
+constexpr int64_t kSmallPlane = 64;  // planes up to this size are taken as rows where possible
+constexpr int64_t kStreamRun = 128;  // shorter runs never bypass the cache
 constexpr int64_t kStreamBytes = 4 << 20;  // results larger than this bypass the cache
 
 PYGAN_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -71,7 +73,7 @@ class Kernel {
     const bool noisy = call_.in.noise != nullptr;
     if (call_.inner == 1) {
       rows(noisy || call_.in.scale != nullptr ? 1 : ceil_div(kNarrowRow, call_.channels));
-    } else if (!noisy && call_.in.scale == nullptr && call_.inner < lanes<C>() &&
+    } else if (!noisy && call_.in.scale == nullptr && call_.inner <= kSmallPlane &&
                call_.in.b != nullptr) {
       rows(ceil_div(kNarrowRow, call_.channels * call_.inner));
     } else {
@@ -96,20 +98,23 @@ class Kernel {
   static const C* expanded(Scratch* scratch, const void* p, int64_t n, int64_t repeat,
                            int64_t times) {
     if (p == nullptr) return nullptr;
-    C* const out = scratch->get<C>(n * repeat * times + lanes<C>());
+    C* const out = scratch->get<C>(n * repeat * times);
     C* next = out;
     for (int64_t t = 0; t < times; ++t) {
       for (int64_t i = 0; i < n; ++i) {
         for (int64_t r = 0; r < repeat; ++r) *next++ = to_float(data(p)[i]);
       }
     }
-    for (int i = 0; i < lanes<C>(); ++i) next[i] = 0;
     return out;
+  }
+
+  static bool is_aligned(const T* p) {
+    return reinterpret_cast<uintptr_t>(p) % PYGAN_VECTOR_BYTES == 0;
   }
 
   void planes();
   void rows(int64_t joined);
-  void sweep_run(Parameters<C> p, Elements<T> e, Sums<C> sums, int64_t n, Sums<C>* total) const;
+  void sweep_run(Parameters<C> p, Elements<T> e, int64_t n, Sums<C>* sums) const;
   void sweep_staged(const Parameters<C>& p, const Elements<T>& e, Sums<C>* sums, int64_t n) const;
 
   const BiasActCall& call_;
@@ -119,17 +124,14 @@ class Kernel {
   bool parallel_, stream_;
 };
 
-// n <= kStage elements through buffers of C, padded with zeros to whole vectors. The padding adds
-// nothing to any sum, because each of their terms has dy for a factor.
+// n <= kStage elements of a storage type that is not computed in, through buffers of C.
 template <typename T>
 void Kernel<T>::sweep_staged(const Parameters<C>& p, const Elements<T>& e, Sums<C>* sums,
                              int64_t n) const {
   alignas(64) C buffers[8][kStage];
-  const int64_t padded = ceil_div(n, lanes<C>()) * lanes<C>();
-  const auto in = [n, padded](C* buffer, const T* from) -> const C* {
+  const auto in = [n](C* buffer, const T* from) -> const C* {
     if (from == nullptr) return nullptr;
     for (int64_t i = 0; i < n; ++i) buffer[i] = to_float(from[i]);
-    for (int64_t i = n; i < padded; ++i) buffer[i] = 0;
     return buffer;
   };
   const auto out = [n](const C* buffer, T* to) {
@@ -145,40 +147,29 @@ void Kernel<T>::sweep_staged(const Parameters<C>& p, const Elements<T>& e, Sums<
   staged.out = e.out == nullptr ? nullptr : buffers[5];
   staged.gx = e.gx == nullptr ? nullptr : buffers[6];
   staged.gscale = e.gscale == nullptr ? nullptr : buffers[7];
-  sweep_(p, staged, sums, padded, false);
+  sweep_(p, staged, sums, n, false);
   out(buffers[5], e.out);
   out(buffers[6], e.gx);
   out(buffers[7], e.gscale);
 }
 
-// One run of n elements of any alignment: whole vectors in place where no conversion is needed.
+// One run of n elements of any alignment.
 template <typename T>
-void Kernel<T>::sweep_run(Parameters<C> p, Elements<T> e, Sums<C> sums, int64_t n,
-                          Sums<C>* total) const {
-  const auto staged = [&](int64_t count) {
-    sweep_staged(p, e, &sums, count);
-    skip(&e, count);
-    skip(&p, &sums, count);
-    n -= count;
-  };
+void Kernel<T>::sweep_run(Parameters<C> p, Elements<T> e, int64_t n, Sums<C>* sums) const {
   if constexpr (sizeof(T) == sizeof(C)) {
-    const auto misaligned = [](const T* q) {
-      return static_cast<int64_t>(reinterpret_cast<uintptr_t>(q) % PYGAN_VECTOR_BYTES / sizeof(T));
-    };
-    const T* const result = e.out != nullptr ? e.out : e.gx;
-    bool stream = stream_ && result != nullptr && n >= lanes<C>();
-    if (stream && misaligned(result) != 0) staged(lanes<C>() - misaligned(result));
-    stream = stream && misaligned(e.out) == 0 && misaligned(e.gx) == 0;
-    const int64_t whole = n / lanes<C>() * lanes<C>();
-    if (whole > 0) {
-      sweep_(p, e, &sums, whole, stream);
-      skip(&e, whole);
-      skip(&p, &sums, whole);
-      n -= whole;
+    // A run that starts off alignment is not worth streaming: the ordinary stores at its ends share
+    // cache lines with the streaming ones.
+    const bool stream = stream_ && n >= kStreamRun && is_aligned(e.out) && is_aligned(e.gx);
+    sweep_(p, e, sums, n, stream);
+  } else {
+    while (n > 0) {
+      const int64_t count = smaller(n, kStage);
+      sweep_staged(p, e, sums, count);
+      skip(&e, count);
+      skip(&p, sums, count);
+      n -= count;
     }
   }
-  while (n > 0) staged(smaller(n, kStage));
-  *total = sums;
 }
 
 // Runs inside planes: blocks of kBlock elements of one (n, c).
@@ -211,7 +202,7 @@ void Kernel<T>::planes() {
     if (call_.dd.noise != nullptr) e.ddnoise = data(call_.dd.noise) + noise_start;
     Sums<C> sums;
     sums.noise_elements = noise_sums;
-    sweep_run(p, e, sums, smaller(kBlock, inner - start), &sums);
+    sweep_run(p, e, smaller(kBlock, inner - start), &sums);
     if (partial == nullptr) return;
     double* const here = partial + (plane * blocks + index) * 3;
     here[0] = sum_lanes<C>(sums.b);
@@ -227,10 +218,10 @@ void Kernel<T>::planes() {
     const int64_t planes_each = count / call_.noise_batch;
 #pragma omp parallel for schedule(static) if (parallel_)
     for (int64_t i = 0; i < call_.noise_batch * blocks; ++i) {
-      alignas(64) C noise_sums[kBlock + lanes<C>()];
+      alignas(64) C noise_sums[kBlock];
       const int64_t batch = i / blocks, index = i % blocks;
       const int64_t n = smaller(kBlock, inner - index * kBlock);
-      for (int64_t j = 0; j < n + lanes<C>(); ++j) noise_sums[j] = 0;
+      for (int64_t j = 0; j < n; ++j) noise_sums[j] = 0;
       for (int64_t j = 0; j < planes_each; ++j) block(batch * planes_each + j, index, noise_sums);
       T* const to = static_cast<T*>(grad.noise) + batch * inner + index * kBlock;
       for (int64_t j = 0; j < n; ++j) from_float(noise_sums[j], to + j);
@@ -287,10 +278,10 @@ void Kernel<T>::rows(int64_t joined) {
 
 #pragma omp parallel for schedule(static) if (parallel_)
   for (int64_t i = 0; i < groups * blocks; ++i) {
-    alignas(64) C accumulator[kBlock + lanes<C>()];
+    alignas(64) C accumulator[kBlock];
     const int64_t group = i / blocks, start = i % blocks * kBlock;
     const int64_t columns = smaller(kBlock, width - start);
-    for (int64_t j = 0; j < columns + lanes<C>(); ++j) accumulator[j] = 0;
+    for (int64_t j = 0; j < columns; ++j) accumulator[j] = 0;
     for (int64_t row = group * kRows; row < smaller((group + 1) * kRows, count); ++row) {
       const int64_t offset = row * width + start;
       Parameters<C> p = constants;
@@ -305,7 +296,7 @@ void Kernel<T>::rows(int64_t joined) {
       skip(&e, offset);
       Sums<C> sums;
       sums.b_elements = bias_sums != nullptr ? accumulator : nullptr;
-      sweep_run(p, e, sums, smaller(columns, size - offset), &sums);
+      sweep_run(p, e, smaller(columns, size - offset), &sums);
       if (row_sums != nullptr) {
         double* const here = row_sums + (row * blocks + i % blocks) * 2;
         here[0] = sum_lanes<C>(sums.strength);

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "bias_act/activations.h"
+#include "common/simd_partial.h"
 
 namespace pygan {
 namespace PYGAN_ISA {
@@ -69,8 +70,9 @@ class Operand {
     p_ = elements != nullptr ? elements : repeated_;
     mask_ = elements != nullptr ? -1 : 0;
   }
-  inline __attribute__((always_inline)) V at(int64_t i) const {
-    return kVaries ? load(p_ + (i & mask_)) : value_;
+  template <typename Access>
+  inline __attribute__((always_inline)) V at(int64_t i, Access access) const {
+    return kVaries ? access.load(p_ + (i & mask_)) : value_;
   }
 
  private:
@@ -80,16 +82,33 @@ class Operand {
   C repeated_[lanes<C>()];
 };
 
+// How a vector of elements is read and written: whole, or the first `count` lanes of it. The lanes
+// that a partial vector lacks read as zeros and add nothing to any sum, because each of their terms
+// has dy for a factor.
 template <typename C>
-PYGAN_INLINE void put(C* p, typename Vec<C>::type v, bool stream) {
-  if (stream) {
-    store_stream(p, v);
-  } else {
-    store(p, v);
+struct Whole {
+  typedef typename Vec<C>::type V;
+  bool stream;
+  inline __attribute__((always_inline)) V load(const C* p) const { return PYGAN_ISA::load(p); }
+  inline __attribute__((always_inline)) void store(C* p, V v) const { PYGAN_ISA::store(p, v); }
+  inline __attribute__((always_inline)) void put(C* p, V v) const {
+    if (stream) {
+      store_stream(p, v);
+    } else {
+      PYGAN_ISA::store(p, v);
+    }
   }
-}
+};
+template <typename C>
+struct First {
+  typedef typename Vec<C>::type V;
+  int count;
+  inline __attribute__((always_inline)) V load(const C* p) const { return load_first(p, count); }
+  inline __attribute__((always_inline)) void store(C* p, V v) const { store_first(p, v, count); }
+  inline __attribute__((always_inline)) void put(C* p, V v) const { store_first(p, v, count); }
+};
 
-// n is a multiple of lanes<C>(); stream: `out` and `gx` are aligned and bypass the cache.
+// stream: `out` and `gx` are aligned to vectors and bypass the cache.
 template <typename Act, typename C, int kOrder, Run kRun>
 void sweep(const Parameters<C>& p, const Elements<C>& e, Sums<C>* sums, int64_t n, bool stream) {
   typedef typename Vec<C>::type V;
@@ -111,52 +130,55 @@ void sweep(const Parameters<C>& p, const Elements<C>& e, Sums<C>* sums, int64_t 
   V sum_b = sums->b, sum_scale = sums->scale;
   V sum_strength = sums->strength, sum_noise = sums->noise;
 
-  for (int64_t i = 0; i < n; i += lanes<C>()) {
-    const V x = load(x_e + i);
-    const V scale = scale_e.at(i);
-    const V b = b_e.at(i);
-    const V noise = noise_e.at(i);
+  const auto step = [&](int64_t i, auto access) __attribute__((always_inline)) {
+    const V x = access.load(x_e + i);
+    const V scale = scale_e.at(i, access);
+    const V b = b_e.at(i, access);
+    const V noise = noise_e.at(i, access);
     const Jet<C> a = Act::template eval<C>(scale * x + (strength * noise + b), alpha);
     const V y = a.f * gain;
     if constexpr (kOrder == 0) {
       const V low = y < -clamp ? -clamp : y;
-      put(out_e + i, low > clamp ? clamp : low, stream);
+      access.put(out_e + i, low > clamp ? clamp : low);
     } else {
       const auto cut = (y > clamp) | (y < -clamp);
-      const V dy = load(dy_e + i);
+      const V dy = access.load(dy_e + i);
       const V du = cut ? zero : dy * (a.f1 * gain);
       V gx = scale * du, gb = du, gscale = du * x, gstrength = du * noise, gnoise = strength * du;
       if constexpr (kOrder == 2) {
-        const V ddx = ddx_e.at(i);
-        const V ddscale = ddscale_e.at(i);
-        const V ddb = ddb_e.at(i);
-        const V ddnoise = ddnoise_e.at(i);
+        const V ddx = ddx_e.at(i, access);
+        const V ddscale = ddscale_e.at(i, access);
+        const V ddb = ddb_e.at(i, access);
+        const V ddnoise = ddnoise_e.at(i, access);
         const V t = scale * ddx + ddscale * x + ddb + strength * ddnoise + ddstrength * noise;
         const V curved = cut ? zero : dy * t * (a.f2 * gain);
-        put(out_e + i, cut ? zero : t * (a.f1 * gain), stream);
+        access.put(out_e + i, cut ? zero : t * (a.f1 * gain));
         gx = scale * curved + ddscale * du;
         gb = curved;
         gscale = curved * x + du * ddx;
         gstrength = curved * noise + du * ddnoise;
         gnoise = strength * curved + ddstrength * du;
       }
-      if (gx_e != nullptr) put(gx_e + i, gx, stream);
+      if (gx_e != nullptr) access.put(gx_e + i, gx);
       sum_strength += gstrength;
       if constexpr (kPlane) {
         sum_b += gb;
         sum_scale += gscale;
         if (sums_e != nullptr) {
-          store(sums_e + i, load(sums_e + i) + gnoise);
+          access.store(sums_e + i, access.load(sums_e + i) + gnoise);
         }
       } else {
         sum_noise += gnoise;
-        if (gscale_e != nullptr) store(gscale_e + i, gscale);
+        if (gscale_e != nullptr) access.store(gscale_e + i, gscale);
         if (sums_e != nullptr) {
-          store(sums_e + i, load(sums_e + i) + gb);
+          access.store(sums_e + i, access.load(sums_e + i) + gb);
         }
       }
     }
-  }
+  };
+  const int64_t rest = n % lanes<C>();
+  for (int64_t i = 0; i < n - rest; i += lanes<C>()) step(i, Whole<C>{stream});
+  if (rest > 0) step(n - rest, First<C>{static_cast<int>(rest)});
   sums->b = sum_b;
   sums->scale = sum_scale;
   sums->strength = sum_strength;

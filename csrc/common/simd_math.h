@@ -59,14 +59,15 @@ PYGAN_INLINE void exp_of_negative(typename Vec<T>::type x, typename Vec<T>::type
   typedef typename Vec<T>::type V;
   typedef typename Vec<typename M::Int>::type I;
   const V lowest = splat<T>(M::kLowest);
-  x = x < lowest ? lowest : x;
+  const auto vanishing = x < lowest;
+  x = vanishing ? lowest : x;
   // x = k ln 2 + r with |r| <= ln(2) / 2, and 2^k assembled from its exponent.
   const V rounded = x * M::kLog2e + M::kRound;
   const V k = rounded - M::kRound;
   const V r = (x - k * M::kLn2High) - k * M::kLn2Low;
   const I bits = (reinterpret_cast<I>(rounded) << M::kMantissa) +
                  (static_cast<typename M::Int>(M::kBias) << M::kMantissa);
-  const V power = reinterpret_cast<V>(bits);
+  const V power = vanishing ? splat<T>(0) : reinterpret_cast<V>(bits);
   // e^r - 1 = r + r^2 (1/2! + r/3! + ...): relative accuracy survives near 0.
   V series = splat<T>(static_cast<T>(kInverseFactorial[M::kExpTerms]));
 #pragma GCC unroll 16
