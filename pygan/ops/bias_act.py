@@ -49,6 +49,7 @@ class _Resolved(NamedTuple):
     attributes: tuple[int, int, int, int]
 
 
+@paddle.jit.not_to_static  # its checks are of Python's, not of the program
 def bias_act(
     x: paddle.Tensor,
     b: Optional[paddle.Tensor] = None,
@@ -104,8 +105,8 @@ def bias_act(
         impl: 'native' for the compiled operator, 'ref' for the composition of Paddle operators, and
             'auto' for the compiled operator where there is one.
 
-    ``scale`` and ``noise`` need ``axis=1``. ``b``, ``scale``, ``noise`` and ``strength`` are cast to
-    the dtype of ``x``.
+    ``scale`` and ``noise`` need ``axis=1``. ``b``, ``scale``, ``noise`` and ``strength`` are cast
+    to the dtype of ``x``.
 
     Returns:
         y, with the shape and dtype of ``x``. With nothing to do, ``x`` itself.
@@ -270,8 +271,8 @@ def _check(
     ndim = len(shape)
     if not isinstance(axis, int) or not -ndim <= axis < ndim:
         raise ValueError(
-            f"pygan.ops.bias_act: `axis` is {axis!r}; for `x` of shape {shape} it must be an integer "
-            f"in [{-ndim}, {ndim - 1}]."
+            f"pygan.ops.bias_act: `axis` is {axis!r}; for `x` of shape {shape} it must be an "
+            f"integer in [{-ndim}, {ndim - 1}]."
         )
     axis %= ndim
     if b is not None:
@@ -310,6 +311,6 @@ def _check_strength(noise: Optional[paddle.Tensor], strength: paddle.Tensor) -> 
     _check_shape("strength", strength, [[], [1]], "one factor for the whole noise")
     if noise is None:
         raise ValueError(
-            "pygan.ops.bias_act: `strength` came without `noise`; pass the noise that it multiplies, "
-            "or leave it out."
+            "pygan.ops.bias_act: `strength` came without `noise`; pass the noise that it "
+            "multiplies, or leave it out."
         )
