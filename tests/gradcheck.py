@@ -1,8 +1,9 @@
 """Finite-difference checks of first and second derivatives, and inputs that are hard on operators.
 
-`check_gradients` is meant for operators written by hand, whose gradients of gradients have many ways
-of going wrong that one plain backward pass does not show: a term that is lost when only one input
-lies on the path to the target, when an input needs no gradient, or when a graph is walked twice.
+`check_gradients` is meant for operators written by hand, whose gradients of gradients have many
+ways of going wrong that one plain backward pass does not show: a term that is lost when only one
+input lies on the path to the target, when an input needs no gradient, or when a graph is walked
+twice.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class _Check:
         return (y * self.r).sum() + (y * y).sum() * 0.5
 
     def _differences(self, second_order: bool) -> tuple[Any, Any]:
-        """slopes[k][j] = d loss / d element j of input k; curvatures[i][k][j] = d (v_i . g_i) / ..."""
+        """[k][j]: d loss / d element j of input k; [i][k][j]: d (v_i . g_i) / d the same."""
         everything = range(len(self.arrays))
         slopes = [np.zeros(len(e)) for e in self.elements]
         curvatures = [[np.zeros(len(e)) for e in self.elements] for _ in everything]
