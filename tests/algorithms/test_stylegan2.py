@@ -120,7 +120,9 @@ def test_path_length_weight_gradient_against_finite_differences() -> None:
         return model.path_length_loss(step)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(paddle, "to_tensor", lambda x: to_tensor(x, dtype="float64"))
+        patch.setattr(
+            paddle, "to_tensor", lambda x, dtype="float64", **kwargs: to_tensor(x, dtype, **kwargs)
+        )
         loss().backward()
         assert_directional_derivative(model.generator, lambda: float(loss()))
 
