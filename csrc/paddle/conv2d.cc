@@ -8,6 +8,7 @@
 
 #include "modulated_conv2d/modulated_conv2d.h"
 #include "paddle/common.h"
+#include "paddle/kernel_arguments.h"
 #include "paddle/module.h"
 
 namespace pygan {
@@ -212,35 +213,59 @@ struct Grads {
   }
 };
 
-std::vector<Tensor> forward(const Tensor& x, const Tensor& w, const OptionalTensor& s,
-                            const OptionalTensor& d, const OptionalTensor& noise,
-                            const OptionalTensor& strength, const OptionalTensor& bias,
-                            const OptionalTensor& filter, const std::vector<int>& numbers,
-                            int64_t alpha, int64_t gain, int64_t clamp) {
-  return guarded(kOp, [&] {
-    Spec spec = parse(numbers, alpha, gain, clamp);
-    const Inputs in = prepare(x, w, s, d, noise, strength, bias, filter, &spec.conv);
+// What every one of the three kernels is given first: the operands, then, at the end, attributes.
+struct Call {
+  Tensor x, w;
+  OptionalTensor s, d, noise, strength, bias, filter;
+
+  explicit Call(KernelArguments& arguments)
+      : x(arguments.tensor()),
+        w(arguments.tensor()),
+        s(arguments.optional()),
+        d(arguments.optional()),
+        noise(arguments.optional()),
+        strength(arguments.optional()),
+        bias(arguments.optional()),
+        filter(arguments.optional()) {}
+
+  Spec spec(KernelArguments& arguments) const {
+    const auto numbers = arguments.attribute<std::vector<int>>();
+    const auto alpha = arguments.attribute<int64_t>();
+    const auto gain = arguments.attribute<int64_t>();
+    const auto clamp = arguments.attribute<int64_t>();
+    return parse(numbers, alpha, gain, clamp);
+  }
+  Inputs inputs(LinearConv* conv) const {
+    return prepare(x, w, s, d, noise, strength, bias, filter, conv);
+  }
+};
+
+void forward(paddle::CustomOpKernelContext* context) {
+  guarded(kOp, [&] {
+    KernelArguments arguments(context);
+    const Call call(arguments);
+    Spec spec = call.spec(arguments);
+    const Inputs in = call.inputs(&spec.conv);
     const LinearConv& c = spec.conv;
-    Tensor y = paddle::empty({c.n, c.co, c.oh, c.ow}, in.x.dtype(), x.place());
+    Tensor y = paddle::empty({c.n, c.co, c.oh, c.ow}, in.x.dtype(), call.x.place());
     dispatch_compute(in.x.dtype(), [&](auto zero) {
       using T = decltype(zero);
       layer_forward<T>(y.data<T>(), layer_inputs<T>(in, c), c, spec.act);
     });
-    return std::vector<Tensor>{narrowed(y, x.dtype())};
+    arguments.give({narrowed(y, call.x.dtype())});
   });
 }
 
-std::vector<Tensor> backward(const Tensor& x, const Tensor& w, const OptionalTensor& s,
-                             const OptionalTensor& d, const OptionalTensor& noise,
-                             const OptionalTensor& strength, const OptionalTensor& bias,
-                             const OptionalTensor& filter, const Tensor& y, const Tensor& grad_y,
-                             const std::vector<int>& numbers, int64_t alpha, int64_t gain,
-                             int64_t clamp) {
-  return guarded(kOp, [&] {
-    Spec spec = parse(numbers, alpha, gain, clamp);
-    const Inputs in = prepare(x, w, s, d, noise, strength, bias, filter, &spec.conv);
+void backward(paddle::CustomOpKernelContext* context) {
+  guarded(kOp, [&] {
+    KernelArguments arguments(context);
+    const Call call(arguments);
+    const Tensor output = widened(arguments.tensor());
+    const Tensor& grad_y = arguments.tensor();
     check_input(kOp, "grad", grad_y);
-    const Tensor output = widened(y), grad = widened(grad_y);
+    const Tensor grad = widened(grad_y);
+    Spec spec = call.spec(arguments);
+    const Inputs in = call.inputs(&spec.conv);
     const bool skip_weight = spec.need_w && skip_weight_gradients();
     Grads grads(in, spec, spec.need_w && !skip_weight);
     if (skip_weight) grads.w.tensor = zeros_like(in.w);
@@ -249,24 +274,25 @@ std::vector<Tensor> backward(const Tensor& x, const Tensor& w, const OptionalTen
       layer_backward<T>(grads.pointers<T>(), layer_inputs<T>(in, spec.conv), output.data<T>(),
                         grad.data<T>(), spec.conv, spec.act);
     });
-    return grads.tensors(x.dtype());
+    arguments.give(grads.tensors(call.x.dtype()));
   });
 }
 
-std::vector<Tensor> second_order(
-    const Tensor& x, const Tensor& w, const OptionalTensor& s, const OptionalTensor& d,
-    const OptionalTensor& noise, const OptionalTensor& strength, const OptionalTensor& bias,
-    const OptionalTensor& filter, const Tensor& y, const Tensor& grad_y, const OptionalTensor& ddx,
-    const OptionalTensor& ddw, const OptionalTensor& dds, const OptionalTensor& ddd,
-    const OptionalTensor& ddnoise, const OptionalTensor& ddstrength, const OptionalTensor& ddbias,
-    const std::vector<int>& numbers, int64_t alpha, int64_t gain, int64_t clamp) {
-  return guarded(kOp, [&] {
-    Spec spec = parse(numbers, alpha, gain, clamp);
-    const Inputs in = prepare(x, w, s, d, noise, strength, bias, filter, &spec.conv);
-    const Tensor output = widened(y), grad = widened(grad_y);
-    const OptionalTensor along_x = widened(ddx), along_w = widened(ddw), along_s = widened(dds),
-                         along_d = widened(ddd), along_noise = widened(ddnoise),
-                         along_strength = widened(ddstrength), along_bias = widened(ddbias);
+void second_order(paddle::CustomOpKernelContext* context) {
+  guarded(kOp, [&] {
+    KernelArguments arguments(context);
+    const Call call(arguments);
+    const Tensor output = widened(arguments.tensor());
+    const Tensor grad = widened(arguments.tensor());
+    const OptionalTensor along_x = widened(arguments.optional());
+    const OptionalTensor along_w = widened(arguments.optional());
+    const OptionalTensor along_s = widened(arguments.optional());
+    const OptionalTensor along_d = widened(arguments.optional());
+    const OptionalTensor along_noise = widened(arguments.optional());
+    const OptionalTensor along_strength = widened(arguments.optional());
+    const OptionalTensor along_bias = widened(arguments.optional());
+    Spec spec = call.spec(arguments);
+    const Inputs in = call.inputs(&spec.conv);
     Grads grads(in, spec, spec.need_w);
     Tensor to_grad = paddle::empty(grad.shape(), grad.dtype(), grad.place());
     Tensor to_y = paddle::empty(grad.shape(), grad.dtype(), grad.place());
@@ -280,10 +306,10 @@ std::vector<Tensor> second_order(
                             layer_inputs<T>(in, spec.conv), output.data<T>(), grad.data<T>(),
                             spec.conv, spec.act);
     });
-    std::vector<Tensor> out = grads.tensors(x.dtype());
-    out.push_back(narrowed(to_y, x.dtype()));
-    out.push_back(narrowed(to_grad, x.dtype()));
-    return out;
+    std::vector<Tensor> out = grads.tensors(call.x.dtype());
+    out.push_back(narrowed(to_y, call.x.dtype()));
+    out.push_back(narrowed(to_grad, call.x.dtype()));
+    arguments.give(out);
   });
 }
 
@@ -339,7 +365,7 @@ PD_BUILD_OP(pg_conv2d)
     .Inputs({PYGAN_OPERANDS})
     .Outputs({"Y"})
     .Attrs(PYGAN_ATTRS)
-    .SetKernelFn(PD_KERNEL(pygan::binding::forward))
+    .SetKernelFn(pygan::binding::forward)
     .SetInferShapeFn(PD_INFER_SHAPE(pygan::binding::infer_shape))
     .SetInferDtypeFn(PD_INFER_DTYPE(pygan::binding::infer_dtype));
 
@@ -347,10 +373,10 @@ PD_BUILD_GRAD_OP(pg_conv2d)
     .Inputs({PYGAN_OPERANDS, "Y", paddle::Grad("Y")})
     .Outputs({PYGAN_OPERAND_GRADS})
     .Attrs(PYGAN_ATTRS)
-    .SetKernelFn(PD_KERNEL(pygan::binding::backward));
+    .SetKernelFn(pygan::binding::backward);
 
 PD_BUILD_DOUBLE_GRAD_OP(pg_conv2d)
     .Inputs({PYGAN_OPERANDS, "Y", paddle::Grad("Y"), PYGAN_OPERAND_DIRECTIONS})
     .Outputs({PYGAN_OPERAND_GRADS, paddle::New(paddle::Grad("Y")), paddle::Grad(paddle::Grad("Y"))})
     .Attrs(PYGAN_ATTRS)
-    .SetKernelFn(PD_KERNEL(pygan::binding::second_order));
+    .SetKernelFn(pygan::binding::second_order);
