@@ -186,9 +186,7 @@ def _activate(u: paddle.Tensor, form: _Resolved) -> paddle.Tensor:
     if form.act == "relu":
         return F.relu(u)
     if form.act == "lrelu":  # F.leaky_relu rounds its slope to float32
-        positive = (u > 0).astype(u.dtype)
-        positive.stop_gradient = True
-        return u * (positive + (1 - positive) * form.alpha)
+        return u * _slope(u, form.alpha)
     if form.act == "tanh":
         return F.tanh(u)
     if form.act == "sigmoid":
@@ -196,10 +194,17 @@ def _activate(u: paddle.Tensor, form: _Resolved) -> paddle.Tensor:
     if form.act == "elu":
         return F.elu(u)
     if form.act == "selu":  # F.selu has no second derivative
-        return (F.relu(u) + F.elu(paddle.clip(u, max=0.0)) * _SELU_ALPHA) * _SELU_SCALE
+        return F.elu(u) * _slope(u, _SELU_ALPHA) * _SELU_SCALE
     if form.act == "softplus":  # the default threshold of 20 is an error of 2e-9
         return F.softplus(u, threshold=80)
     return u * F.sigmoid(u)
+
+
+def _slope(u: paddle.Tensor, negative: float) -> paddle.Tensor:
+    """1 where u > 0, elsewhere ``negative``; a constant for differentiation."""
+    positive = (u > 0).astype(u.dtype)
+    positive.stop_gradient = True
+    return positive + (1 - positive) * negative
 
 
 @functools.lru_cache(maxsize=256)
