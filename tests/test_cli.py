@@ -161,6 +161,17 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert not (tmp_path / "new" / "config.yaml").exists()
 
 
+def test_nan_is_one_line_and_exit_code_1(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "stylegan2", "--data", data, "--out", tmp_path / "run", "--kimg", 1, *TINY]
+    assert pygan_main(*words, "--g-lr", 1e30) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("pygan: error: training stopped: in iteration ")
+    assert "no checkpoint was written yet" in error
+    assert error.count("\n") == 1
+
+
 def test_other_data_is_refused_unless_forced(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -107,6 +107,8 @@ def save(
         _flush(path)
     text = _seal({"format": FORMAT, **manifest, "files": digests})
     (temporary / "manifest.json").write_text(text)
+    for name in digests:  # safetensors makes files that only their owner may read
+        shutil.copymode(temporary / "manifest.json", temporary / name)
     _flush(temporary / "manifest.json")
     _flush(temporary)
     os.replace(temporary, target)

@@ -125,7 +125,7 @@ class Trainer:
         loader = Loader(self.dataset, self._index_batches(), workers=config.workers)
         reason = "finished"
         try:
-            with StopSignals() as signals:
+            with StopSignals(launched=self.world.size > 1) as signals:
                 reporter.open()
                 while self.nimg < total and reason == "finished":
                     before = self.nimg

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, Optional
 
@@ -47,17 +48,30 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
 
 def launch(*arguments: Any, log_dir: Path, processes: int = 2) -> None:
     """Runs a Python file in several processes by way of Paddle's launcher."""
-    launcher = ["-m", "paddle.distributed.launch", "--nproc_per_node", str(processes)]
-    launcher += ["--backend", "gloo", "--log_dir", str(log_dir)]
-    result = subprocess.run(
-        [sys.executable, *launcher, *map(str, arguments)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
+    process = spawn_launcher(*arguments, log_dir=log_dir, processes=processes)
+    out, err = process.communicate(timeout=180)
     logs = "\n".join(path.read_text() for path in log_dir.glob("workerlog.*"))
-    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}\n{logs}"
+    assert process.returncode == 0, f"{out}\n{err}\n{logs}"
+
+
+def spawn_launcher(*arguments: Any, log_dir: Path, processes: int = 2) -> subprocess.Popen[str]:
+    """Starts Paddle's launcher for a Python file."""
+    launcher = ["-m", "paddle.distributed.launch", "--nproc_per_node", processes]
+    return spawn(*launcher, "--backend", "gloo", "--log_dir", log_dir, *arguments)
+
+
+def wait_until_larger(path: Path, size: int) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists() or path.stat().st_size <= size:
+        assert time.monotonic() < deadline, f"{path} does not grow"
+        time.sleep(0.002)
+
+
+def wait_until_holds(path: Path, text: str) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists() or text not in path.read_text():
+        assert time.monotonic() < deadline, f"{path} does not say {text!r}"
+        time.sleep(0.01)
 
 
 def newest_checkpoint(run: Path) -> Path:

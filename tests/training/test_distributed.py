@@ -6,7 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
-from programs import TOY, assert_same_weights, launch, run_toy
+from programs import (
+    TOY,
+    assert_same_weights,
+    launch,
+    newest_checkpoint,
+    run_toy,
+    spawn_launcher,
+    wait_until_holds,
+    wait_until_larger,
+)
 
 # Dropout draws from Paddle's generator, whose numbers do depend on the split.
 OPTIONS = ("--kimg", 0.2, "--tick", 0.1, "--dropout", 0)
@@ -37,6 +46,20 @@ def test_two_processes_equal_one(tmp_path: Path, one: Path) -> None:
     assert_same_weights(one, tmp_path / "run")
     for ours, theirs in zip(losses(tmp_path / "run"), losses(one)):
         assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+def test_two_processes_stop_together_and_one_goes_on(tmp_path: Path, one: Path) -> None:
+    run = tmp_path / "run"
+    words = [TOY, "train", run, *OPTIONS, "--delay", 0.1]
+    launcher = spawn_launcher(*words, log_dir=tmp_path / "log")
+    wait_until_larger(run / "stats.jsonl", 0)
+    launcher.terminate()
+    launcher.communicate(timeout=60)
+    # The processes outlive the launcher, notice, and save.
+    wait_until_holds(run / "log.txt", "stopped by a signal")
+    assert newest_checkpoint(run).name < newest_checkpoint(one).name
+    assert run_toy("resume", run, "--delay", 0) == 0
+    assert_same_weights(one, run)
 
 
 def test_uneven_split_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +31,31 @@ def test_pixels_round_and_saturate() -> None:
     assert pixels.tolist() == [0, 0, 128, 128, 255, 255]
     levels = np.arange(256)
     assert to_pixels((levels / 127.5 - 1).astype(np.float32)).tolist() == levels.tolist()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_shows_speed_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "100")
+    progress = Progress(800, 200)
+    time.sleep(0.15)
+    progress.advance(200)
+    progress.clear()
+    progress.close()
+    assert re.search(r"400/800 \[\d\d:\d\d<\d\d:\d\d, +[\d.]+img/s\]", terminal.getvalue())
+
+
+def test_progress_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(800, 200)
+    progress.advance(200)
+    progress.clear()
+    progress.close()
+    assert capsys.readouterr() == ("", "")
 
 
 def test_tile_goes_row_by_row() -> None:

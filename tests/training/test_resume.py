@@ -11,20 +11,21 @@ from pathlib import Path
 
 import pytest
 import toy
-from programs import TOY, checkpoint_bytes, finish, newest_checkpoint, run_toy, spawn
+from programs import (
+    TOY,
+    checkpoint_bytes,
+    finish,
+    newest_checkpoint,
+    run_toy,
+    spawn,
+    wait_until_larger,
+)
 
 from pygan.errors import InputError
 from pygan.training.run import find_run, resume
 
 OPTIONS = ("--kimg", 0.8, "--tick", 0.08, "--snapshot", 1)
 SLOWLY = ("--delay", 0.01)
-
-
-def wait_until_larger(path: Path, size: int) -> None:
-    deadline = time.monotonic() + 60
-    while not path.exists() or path.stat().st_size <= size:
-        assert time.monotonic() < deadline, f"{path} does not grow"
-        time.sleep(0.002)
 
 
 def wait_for_checkpoint(run: Path, after: Path) -> None:
