@@ -76,7 +76,7 @@ def test_it_learns(data: Path, tmp_path: Path) -> None:
     from pygan.data import open_dataset
 
     run = tmp_path / "run"
-    options = ["--data", data, "--kimg", 2.4, "--tick", 0.8, "--ema-kimg", 0.2, "--gamma", 0.1]
+    options = ["--data", data, "--kimg", 1.6, "--tick", 0.8, "--ema-kimg", 0.2, "--gamma", 0.1]
     options += ["--g-lr", 0.005, "--d-lr", 0.005]
     assert main(command("train", "stylegan2", "--out", run, *options, *TINY)) == 0
     reals = open_dataset(str(data)).load(range(40))[0].astype(np.float64)
