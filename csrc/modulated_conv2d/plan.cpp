@@ -36,6 +36,37 @@ bool winograd_fits(const ConvShape& s) {
          s.ow == s.w;
 }
 
+// Measured against oneDNN 3.6.2 of Paddle 3.3.1 on one core of a shared Zen 4 EPYC (AVX-512, 1 MB
+// of L2), batch 4, float, one thread, process CPU time, medians of interleaved calls, scales and
+// epilogue included. Time of direct / time of onednn, over sizes and repeated runs:
+//
+//                                         forward       input grad    weight grad
+//   3x3, 512 channels, 4x4                0.76-0.85     1.05-1.13     0.40-0.48
+//   3x3, 512 channels, 8x8 - 32x32        1.05-1.08     1.08-1.19     0.66-0.88
+//   3x3 of stride 2, 257x257 and 33x33    0.89-0.92     1.00-1.06     0.70-0.81
+//   3x3 of stride 2, 17x17 and 9x9        0.74-0.94     1.26-1.29     0.39-0.58
+//   1x1, 64 -> 128 to 512 channels        0.79-0.95     0.79-1.10     0.94-1.15
+//   1x1 of stride 2                       0.81          0.93-0.97     0.79
+//   depthwise 3x3                         2.4-4.2       2.4-2.8       3.3-3.5
+//   groups of 4 or 8 channels             1.06-1.08     1.13-1.33     0.31-1.14
+//
+// A lead of less than a tenth is not worth the second library, its copies in blocked layouts and
+// its cache. Weight gradients stay here whatever the ratio: oneDNN's 1x1 gave other bits with two
+// threads than with one; its forward and input gradient gave the same in every shape tried.
+//
+// Time of pointwise / time of direct for toRGB and fromRGB: 0.39-0.56 where the few channels are
+// the output, 0.59-0.83 where the many are, 0.30-0.67 for the weight gradient; oneDNN is slower
+// yet.
+bool onednn_is_faster(ConvOp op, const ConvShape& s) {
+  if (op == ConvOp::weight_grad) return false;
+  const bool depthwise = s.groups > 1 && s.ci == s.groups && s.co == s.groups;
+  if (depthwise && s.taps() > 1) return true;
+  if (op != ConvOp::input_grad || s.taps() == 1 || s.groups > 1) return false;
+  const int64_t pixels = s.n * s.input_area();
+  if (s.stride_y == 1 && s.stride_x == 1) return pixels >= 4 * 8 * 8;
+  return pixels <= 4 * 17 * 17;
+}
+
 }  // namespace
 
 const char* path_name(ConvPath path) {
@@ -71,6 +102,9 @@ ConvPath choose_path(ConvOp op, const ConvShape& shape, bool is_float) {
     return static_cast<ConvPath>(asked);
   }
   if (pointwise_supports(shape)) return ConvPath::pointwise;
+  if (onednn_is_faster(op, shape) && path_supports(ConvPath::onednn, op, shape, is_float)) {
+    return ConvPath::onednn;
+  }
   return ConvPath::direct;
 }
 
