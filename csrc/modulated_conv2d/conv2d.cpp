@@ -28,8 +28,7 @@ bool float_forward(ConvPath path, float* y, const float* x, const float* w, cons
                    const Epilogue<float>& epilogue, const ConvShape& s) {
   if (path == ConvPath::onednn) return onednn_forward(y, x, w, x_scale, epilogue, s);
   if (path != ConvPath::winograd) return false;
-  winograd_forward(y, x, w, /*transpose=*/false, x_scale, epilogue,
-                   winograd_shape(s, s.ci, s.co));
+  winograd_forward(y, x, w, /*transpose=*/false, x_scale, epilogue, winograd_shape(s, s.ci, s.co));
   return true;
 }
 bool float_forward(ConvPath, double*, const double*, const double*, const double*,
@@ -83,8 +82,8 @@ void conv_forward(T* y, const T* x, const T* w, const T* x_scale, const Epilogue
 }
 
 template <typename T>
-void conv_input_grad(T* dx, const T* dy, const T* w, const T* dy_scale,
-                     const Epilogue<T>& epilogue, const ConvShape& shape) {
+void conv_input_grad(T* dx, const T* dy, const T* w, const T* dy_scale, const Epilogue<T>& epilogue,
+                     const ConvShape& shape) {
   const ConvPath path = plan<T>(ConvOp::input_grad, shape);
   if (float_input_grad(path, dx, dy, w, dy_scale, epilogue, shape)) return took(path);
   if (path == ConvPath::pointwise) {
@@ -110,11 +109,11 @@ void conv_weight_grad(T* dw, const T* x, const T* dy, const T* x_scale, const T*
 
 const char* conv_last_path() { return t_last_path; }
 
-#define PYGAN_INSTANTIATE(T)                                                                     \
-  template void conv_forward(T*, const T*, const T*, const T*, const Epilogue<T>&,               \
-                             const ConvShape&);                                                  \
-  template void conv_input_grad(T*, const T*, const T*, const T*, const Epilogue<T>&,            \
-                                const ConvShape&);                                               \
+#define PYGAN_INSTANTIATE(T)                                                          \
+  template void conv_forward(T*, const T*, const T*, const T*, const Epilogue<T>&,    \
+                             const ConvShape&);                                       \
+  template void conv_input_grad(T*, const T*, const T*, const T*, const Epilogue<T>&, \
+                                const ConvShape&);                                    \
   template void conv_weight_grad(T*, const T*, const T*, const T*, const T*, const ConvShape&);
 PYGAN_INSTANTIATE(float)
 PYGAN_INSTANTIATE(double)

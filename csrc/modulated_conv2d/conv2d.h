@@ -22,8 +22,8 @@ void conv_forward(T* y, const T* x, const T* w, const T* x_scale, const Epilogue
 //   dx [n, ci, h, w], dy [n, co, oh, ow], dy_scale [n, co] or null.
 //   The epilogue sees [n, ci, h, w]: its scale is [n, ci], its bias [ci], its noise h x w.
 template <typename T>
-void conv_input_grad(T* dx, const T* dy, const T* w, const T* dy_scale,
-                     const Epilogue<T>& epilogue, const ConvShape& shape);
+void conv_input_grad(T* dx, const T* dy, const T* w, const T* dy_scale, const Epilogue<T>& epilogue,
+                     const ConvShape& shape);
 
 // dw[o, c, a, b] = sum over n, i, j of (dy * dy_scale)[n, o, i, j] * (x * x_scale)[n, c, ...].
 //   dw [co, ci/groups, kh, kw], x_scale [n, ci] or null, dy_scale [n, co] or null.

@@ -19,10 +19,10 @@ namespace pygan {
 // A transposed convolution is the same description read backwards: its forward pass is the input
 // gradient of the correlation, and its input gradient is the correlation itself.
 struct ConvShape {
-  int64_t n, ci, co;   // samples, input channels, output channels
-  int64_t h, w;        // input size
-  int64_t oh, ow;      // output size
-  int kh, kw;          // kernel size
+  int64_t n, ci, co;  // samples, input channels, output channels
+  int64_t h, w;       // input size
+  int64_t oh, ow;     // output size
+  int kh, kw;         // kernel size
   int stride_y, stride_x;
   int dilation_y, dilation_x;
   int64_t pad_top, pad_left;

@@ -5,8 +5,8 @@
 //           * scale[n, c] * src[n, c, gy * step_y + src_y[s], gx * step_x + src_x[t]])
 //
 // with src zero outside its plane, for the y0, x0, s and t of each phase. The forward pass has one
-// phase; the input gradient has one per residue of the stride (direct.cpp). The im2col matrix exists
-// only as a cache-sized tile, and the epilogue runs on the finished register tiles.
+// phase; the input gradient has one per residue of the stride (direct.cpp). The im2col matrix
+// exists only as a cache-sized tile, and the epilogue runs on the finished register tiles.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@
 
 namespace pygan {
 
-// The grid of one phase, where it writes, and the kernel taps it uses: what each reads in src and in
-// a. Positions that would be written outside the output are left out.
+// The grid of one phase, where it writes, and the kernel taps it uses: what each reads in src and
+// in a. Positions that would be written outside the output are left out.
 struct CorrPhase {
   int64_t grid_h, grid_w;
   int64_t y0, x0;

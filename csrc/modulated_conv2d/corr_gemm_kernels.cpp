@@ -18,8 +18,8 @@ namespace pygan {
 namespace PYGAN_ISA {
 namespace {
 
-constexpr int64_t kStepBytes = 1536;  // bytes of one column in a block of k
-constexpr int64_t kBlockPanels = 5;   // panels of columns in a block
+constexpr int64_t kStepBytes = 1536;     // bytes of one column in a block of k
+constexpr int64_t kBlockPanels = 5;      // panels of columns in a block
 constexpr int64_t kGatherColumns = 512;  // per weight, from which gathering the weights pays
 constexpr int64_t kSerialMacs = int64_t{1} << 17;
 
@@ -104,8 +104,7 @@ void store_tile(const CorrGemm<T>& p, const CorrPhase& phase, const T* tile_valu
       }
       const int64_t y = phase.y0 + run.gy * p.out_step_y, x = phase.x0 + run.gx * p.out_step_x;
       if (y >= p.out_h) continue;  // the grid of a later phase may end before the first one's
-      const int64_t count = step == 1 ? run.count
-                                             : positions_below(p.out_w, x, step, run.count);
+      const int64_t count = step == 1 ? run.count : positions_below(p.out_w, x, step, run.count);
       const int64_t pixel = y * p.out_w + x;
       apply_run_strided(p.out + sample * p.out_sample_stride + r * out_area + pixel,
                         tile_values + run.column, count, pixel, step, e);
@@ -219,8 +218,7 @@ void run(const CorrGemm<T>& p) {
   for (int i = 0; i < p.phase_count; ++i) {
     plans[i] = plan_phase(p, p.phases[i], threads);
     const int64_t columns = plans[i].block_vectors * lanes<T>();
-    packed_size =
-        max_of(packed_size, columns * ceil_div(plans[i].steps, plans[i].step_blocks));
+    packed_size = max_of(packed_size, columns * ceil_div(plans[i].steps, plans[i].step_blocks));
     if (plans[i].step_blocks > 1) sums_size = max_of(sums_size, columns * p.rows);
     all_steps += plans[i].steps;
   }

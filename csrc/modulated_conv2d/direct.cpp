@@ -32,8 +32,8 @@ Taps forward_taps(int kernel, int64_t dilation, int64_t pad, int64_t weight_stri
   return taps;
 }
 
-// Input gradient: input phase + stride * j receives output j + (phase + pad - a * dilation) / stride
-// through each tap a for which the division is exact.
+// Input gradient: input phase + stride * j receives output j + (phase + pad - a * dilation) /
+// stride through each tap a for which the division is exact.
 Taps phase_taps(int kernel, int64_t stride, int64_t dilation, int64_t pad, int64_t phase,
                 int64_t weight_stride) {
   Taps taps;
@@ -216,11 +216,11 @@ void direct_weight_grad(T* dw, const T* x, const T* dy, const T* x_scale, const 
   }
 }
 
-#define PYGAN_INSTANTIATE(T)                                                             \
-  template void direct_forward(T*, const T*, const T*, const T*, const Epilogue<T>&,     \
-                               const ConvShape&);                                        \
-  template void direct_input_grad(T*, const T*, const T*, const T*, const Epilogue<T>&,  \
-                                  const ConvShape&);                                     \
+#define PYGAN_INSTANTIATE(T)                                                            \
+  template void direct_forward(T*, const T*, const T*, const T*, const Epilogue<T>&,    \
+                               const ConvShape&);                                       \
+  template void direct_input_grad(T*, const T*, const T*, const T*, const Epilogue<T>&, \
+                                  const ConvShape&);                                    \
   template void direct_weight_grad(T*, const T*, const T*, const T*, const T*, const ConvShape&);
 PYGAN_INSTANTIATE(float)
 PYGAN_INSTANTIATE(double)

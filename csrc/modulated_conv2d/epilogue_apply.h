@@ -42,7 +42,7 @@ PYGAN_INLINE typename Vec<T>::type epilogue_vector(const ChannelEpilogue<T>& e,
   if (Noise) z += noise * splat(e.strength);
   if (Act) {
     // relu(-inf) is 0, not -inf * 0; NaN passes every comparison's "else".
-    const V negative = e.act == EpilogueAct::relu     ? V{}
+    const V negative = e.act == EpilogueAct::relu    ? V{}
                        : e.act == EpilogueAct::lrelu ? z * splat(e.alpha)
                                                      : z;
     z = (z < V{} ? negative : z) * splat(e.gain);
@@ -76,8 +76,7 @@ static void epilogue_run(T* y, const T* u, int64_t count, const T* noise,
 
 // y[0..count) = epilogue(u[0..count)); y may be u. `pixel` is the offset of the run in its plane.
 template <typename T>
-static void apply_run(T* y, const T* u, int64_t count, int64_t pixel,
-                      const ChannelEpilogue<T>& e) {
+static void apply_run(T* y, const T* u, int64_t count, int64_t pixel, const ChannelEpilogue<T>& e) {
   if (e.identity) {
     if (y != u) __builtin_memcpy(y, u, count * sizeof(T));
     return;

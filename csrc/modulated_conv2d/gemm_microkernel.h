@@ -35,8 +35,9 @@ PYGAN_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // element, in the order of k: the result does not depend on the tile an element falls into. Not
 // inlined, so that the row pointers have the registers to themselves.
 template <typename T, int MR, int NV>
-static __attribute__((noinline)) void tile_product(T* __restrict c, const T* __restrict b, const T* a, const int64_t* offset,
-                         const int64_t* row, int64_t steps, bool add) {
+static __attribute__((noinline)) void tile_product(T* __restrict c, const T* __restrict b,
+                                                   const T* a, const int64_t* offset,
+                                                   const int64_t* row, int64_t steps, bool add) {
   typedef typename Vec<T>::type V;
   constexpr int L = lanes<T>();
   V acc[MR][NV];

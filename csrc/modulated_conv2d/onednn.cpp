@@ -157,8 +157,8 @@ bool make_convolution(Convolution* c, ConvOp op, const ConvShape& s) {
   }
   const Layouts x{s.n, s.ci, s.h, s.w}, y{s.n, s.co, s.oh, s.ow};
   const int64_t ci = s.ci_per_group(), co = s.co_per_group();
-  const Layouts w = s.groups > 1 ? Layouts{s.groups, co, ci, s.kh, s.kw}
-                                 : Layouts{s.co, s.ci, s.kh, s.kw};
+  const Layouts w =
+      s.groups > 1 ? Layouts{s.groups, co, ci, s.kh, s.kw} : Layouts{s.co, s.ci, s.kh, s.kw};
   const AttributesHolder attributes;
   if (!x.made() || !y.made() || !w.made() || attributes.value == nullptr) return false;
 
@@ -223,10 +223,10 @@ struct Key {
 bool same(const Key& a, const Key& b) {
   const ConvShape &s = a.shape, &t = b.shape;
   return a.op == b.op && a.threads == b.threads && s.n == t.n && s.ci == t.ci && s.co == t.co &&
-         s.h == t.h && s.w == t.w && s.oh == t.oh && s.ow == t.ow && s.kh == t.kh &&
-         s.kw == t.kw && s.stride_y == t.stride_y && s.stride_x == t.stride_x &&
-         s.dilation_y == t.dilation_y && s.dilation_x == t.dilation_x && s.pad_top == t.pad_top &&
-         s.pad_left == t.pad_left && s.groups == t.groups;
+         s.h == t.h && s.w == t.w && s.oh == t.oh && s.ow == t.ow && s.kh == t.kh && s.kw == t.kw &&
+         s.stride_y == t.stride_y && s.stride_x == t.stride_x && s.dilation_y == t.dilation_y &&
+         s.dilation_x == t.dilation_x && s.pad_top == t.pad_top && s.pad_left == t.pad_left &&
+         s.groups == t.groups;
 }
 
 // The convolution for this geometry, made on first use, or one that is not usable. A network has

@@ -1,9 +1,9 @@
 // Convolutions by the oneDNN library that Paddle's wheel carries and has loaded. Arguments as in
 // conv2d.h; float only.
 //
-// Nothing is linked and no header is needed: the functions of oneDNN's stable C interface are looked
-// up in the running process. Where that library is missing or of another major version, or declines
-// a shape, the functions return false and have not written their output.
+// Nothing is linked and no header is needed: the functions of oneDNN's stable C interface are
+// looked up in the running process. Where that library is missing or of another major version, or
+// declines a shape, the functions return false and have not written their output.
 #pragma once
 
 #include "modulated_conv2d/conv_shape.h"

@@ -61,8 +61,8 @@ const Functions* functions(const char** status) {
   const std::lock_guard<std::mutex> lock(mutex);
   if (g_found.load(std::memory_order_relaxed)) return &g_functions;
   if (refused) return nullptr;
-  // Only the copy that Paddle has loaded: a second one would bring its own caches and threads. While
-  // there is none, the next call looks again.
+  // Only the copy that Paddle has loaded: a second one would bring its own caches and threads.
+  // While there is none, the next call looks again.
   void* library = dlopen("libdnnl.so.3", RTLD_NOLOAD | RTLD_LAZY);
   if (library == nullptr) return nullptr;
   if (!find_all(library, &g_functions)) {

@@ -48,8 +48,7 @@ void pointwise_weight_grad(T* dw, const T* x, const T* dy, const T* x_scale, con
                                   const ConvShape&);                                       \
   template void pointwise_input_grad(T*, const T*, const T*, const T*, const Epilogue<T>&, \
                                      const ConvShape&);                                    \
-  template void pointwise_weight_grad(T*, const T*, const T*, const T*, const T*,          \
-                                      const ConvShape&);
+  template void pointwise_weight_grad(T*, const T*, const T*, const T*, const T*, const ConvShape&);
 PYGAN_INSTANTIATE(float)
 PYGAN_INSTANTIATE(double)
 #undef PYGAN_INSTANTIATE

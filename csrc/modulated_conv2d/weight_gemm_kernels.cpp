@@ -1,11 +1,11 @@
 // The weight gradient as a GEMM over pixels (corr_gemm.h).
 //
 // Pixels are summed in blocks: some rows of one sample, or several whole samples where they are
-// small. Per block, dy is transposed into panels of output channels (the vectors), and the rows of x
-// it meets are copied with their padding, so that the other operand, element (c, a, b) of the kernel
-// at pixel (i, j), is a scalar at a sum of two offsets: no im2col matrix at all. Register tiles hold
-// 8 kernel elements by 3 vectors of output channels; the last block of pixels transposes them
-// into dw.
+// small. Per block, dy is transposed into panels of output channels (the vectors), and the rows of
+// x it meets are copied with their padding, so that the other operand, element (c, a, b) of the
+// kernel at pixel (i, j), is a scalar at a sum of two offsets: no im2col matrix at all. Register
+// tiles hold 8 kernel elements by 3 vectors of output channels; the last block of pixels transposes
+// them into dw.
 #include "common/parallel.h"
 #include "common/scratch.h"
 #include "common/simd_shuffle.h"
@@ -21,9 +21,9 @@ constexpr int64_t kSerialMacs = int64_t{1} << 17;
 
 // The cut of the pixels into blocks; it depends on the shape alone, as it fixes the order of sums.
 struct PixelBlocks {
-  int64_t samples, rows, columns;                       // of a whole block
-  int64_t sample_blocks, row_blocks, column_blocks;     // in the tensor
-  int64_t tile_rows, tile_columns;                      // of x's padded copy
+  int64_t samples, rows, columns;                    // of a whole block
+  int64_t sample_blocks, row_blocks, column_blocks;  // in the tensor
+  int64_t tile_rows, tile_columns;                   // of x's padded copy
   int64_t pixels() const { return samples * rows * columns; }
   int64_t count() const { return sample_blocks * row_blocks * column_blocks; }
 };
@@ -65,8 +65,8 @@ Block block_at(const WeightGemm<T>& p, const PixelBlocks& b, int64_t index) {
   return k;
 }
 
-// dst[i][o] = src[o][i] * scale[o] for one run of pixels and `channels` channels of planes of `area`
-// elements; dst has rows of `width` elements, of which the rest are zero.
+// dst[i][o] = src[o][i] * scale[o] for one run of pixels and `channels` channels of planes of
+// `area` elements; dst has rows of `width` elements, of which the rest are zero.
 template <typename T>
 void transpose_run(T* dst, int64_t width, const T* src, int64_t area, int64_t length,
                    int64_t channels, const T* scale) {

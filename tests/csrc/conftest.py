@@ -1,8 +1,8 @@
 """The native kernels as a ctypes library, for tests that need no Paddle operator.
 
 ``native_lib`` is the built extension (``pygan/_C*.so``) where it exports the test entry points and
-is newer than the kernels' sources; otherwise those sources compiled with g++ into a temporary folder
-that later runs reuse until a source changes.
+is newer than the kernels' sources; otherwise those sources compiled with g++ into a temporary
+folder that later runs reuse until a source changes.
 """
 
 import ctypes
@@ -111,7 +111,9 @@ def native_path() -> Path:
     digest = hashlib.sha256(repr(COMMON_FLAGS).encode())
     for file in sorted(f for f in CSRC.rglob("*") if f.suffix in (".cpp", ".h")):
         digest.update(str(file.relative_to(CSRC)).encode() + file.read_bytes())
-    target = Path(tempfile.gettempdir()) / f"pygan-native-{os.getuid()}-{digest.hexdigest()[:16]}.so"
+    target = (
+        Path(tempfile.gettempdir()) / f"pygan-native-{os.getuid()}-{digest.hexdigest()[:16]}.so"
+    )
     if not target.exists():
         _compile(compiler, target)
     return target
