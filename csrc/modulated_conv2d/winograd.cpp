@@ -1,7 +1,5 @@
 #include "modulated_conv2d/winograd.h"
 
-#include <cstdlib>
-
 #include "modulated_conv2d/winograd_launch.h"
 
 namespace pygan {
@@ -40,20 +38,31 @@ struct Blocking {
   bool weights_kept;  // U is computed once, or a chunk at a time when it is needed
 };
 
+// Chosen on Zen 4 (1 MB of second, 32 MB of shared third level cache), where time is flat around
+// these sizes: factors of two in either direction cost less than a tenth.
 Blocking plan(const WinogradKernels& kernels, int64_t tiles, int64_t in_channels,
               int64_t out_channels, int64_t out_phases, int threads) {
+  constexpr int64_t kFewChannels = 128;  // V of a block and M of a chunk stay in the second cache
+  constexpr int64_t kSomeChannels = 256;
+  constexpr int64_t kSharedV = int64_t{20} << 20;  // bytes of V that may fill the last cache
+
   Blocking b;
-  (void)threads;
-  const char* e;
-  b.tiles = (e = getenv("PG_T")) ? atoi(e) : 48;
-  b.channels = (e = getenv("PG_C")) ? atoi(e) : 64;
-  b.shared = (e = getenv("PG_S")) ? atoi(e) : 0;
-  b.weights_kept = (e = getenv("PG_K")) ? atoi(e) : 1;
-  (void)in_channels;
-  if (b.channels > out_channels) b.channels = out_channels;
-  (void)out_phases;
-  b.channels = round_up(b.channels, kernels.out_block);
+  int64_t rows = in_channels <= 64 ? 64 : 32;  // of M per chunk
+  b.tiles = in_channels <= kFewChannels ? 32 : 48;
+  b.shared = in_channels > kSomeChannels || tiles < b.tiles * threads * 2;
+  b.weights_kept = true;
+  if (b.shared) {
+    if (tiles * in_channels * kWinogradPlanes * int64_t{sizeof(float)} <= kSharedV) {
+      b.tiles = tiles;
+      b.weights_kept = false;
+    } else {
+      b.tiles = 48 * threads;
+      rows = 64;
+    }
+  }
   b.tiles = round_up(b.tiles < tiles ? b.tiles : tiles, kernels.lanes);
+  b.channels = round_up(rows / out_phases < out_channels ? rows / out_phases : out_channels,
+                        kernels.out_block);
   return b;
 }
 
@@ -69,15 +78,18 @@ struct Forward {
   int64_t blocks() const { return divide_up(tiles, blocking.tiles); }
   int64_t chunks() const { return divide_up(output.channels, blocking.channels); }
   int64_t chunk_rows() const { return blocking.channels * out_phases; }
-  int64_t chunk_weights() const { return kWinogradPlanes * chunk_rows() * in_channels; }
+  int64_t u_stride() const { return plane_stride(chunk_rows() * in_channels); }
+  // U of a chunk, in room for all of them if they are kept.
+  WinogradMatrix u_of(float* u, int64_t chunk) const {
+    return {u + (blocking.weights_kept ? chunk * kWinogradPlanes * u_stride() : 0), u_stride()};
+  }
 
-  void transform_weights(float* u, int64_t chunk, const Team& team) const {
+  void transform_weights(const WinogradMatrix& u, int64_t chunk, const Team& team) const {
     const Team::Range part = team.part(chunk_rows() / kernels.out_block);
     kernels.transform_weights(u, weights, chunk * blocking.channels, blocking.channels, part.begin,
                               part.end);
   }
 
-  // u: of all chunks if they are kept, else room for one.
   void run_block(int64_t block, float* u, const WinogradMatrix& v, const WinogradMatrix& m,
                  WinogradTileVector* vectors, const Team& team) const {
     const int64_t begin = block * blocking.tiles;
@@ -88,7 +100,7 @@ struct Forward {
     Team::Range part = team.part(input.channels);
     kernels.transform_input(v, input, vectors, count, part.begin, part.end);
     for (int64_t chunk = 0; chunk < chunks(); ++chunk) {
-      float* chunk_u = u + (blocking.weights_kept ? chunk * chunk_weights() : 0);
+      const WinogradMatrix chunk_u = u_of(u, chunk);
       if (!blocking.weights_kept) transform_weights(chunk_u, chunk, team);
       team.wait();
       const int64_t row_blocks = chunk_rows() / kernels.out_block;
@@ -111,7 +123,7 @@ struct Forward {
     const int spaces = blocking.shared ? 1 : threads;
     Scratch scratch;
     float* u = scratch.get<float>(
-        static_cast<size_t>(chunk_weights() * (blocking.weights_kept ? chunks() : 1)));
+        static_cast<size_t>(kWinogradPlanes * u_stride() * (blocking.weights_kept ? chunks() : 1)));
     const WinogradMatrix v = winograd_matrix(scratch, v_stride * spaces);
     const WinogradMatrix m = winograd_matrix(scratch, m_stride * spaces);
     auto* described = scratch.get<WinogradTileVector>(static_cast<size_t>(vectors * spaces));
@@ -120,7 +132,7 @@ struct Forward {
       const Team team = this_team();
       if (blocking.weights_kept) {
         for (int64_t chunk = 0; chunk < chunks(); ++chunk) {
-          transform_weights(u + chunk * chunk_weights(), chunk, team);
+          transform_weights(u_of(u, chunk), chunk, team);
         }
       }
       if (blocking.shared) {
@@ -132,6 +144,7 @@ struct Forward {
         const WinogradMatrix own_v = {v.data + space * kWinogradPlanes * v_stride, v_stride};
         const WinogradMatrix own_m = {m.data + space * kWinogradPlanes * m_stride, m_stride};
         team.wait();
+// (monotonic: Paddle's OpenMP runtime has no entry point for the default, nonmonotonic)
 #pragma omp for schedule(monotonic : dynamic, 1)
         for (int64_t block = 0; block < blocks(); ++block) {
           run_block(block, u, own_v, own_m, described + space * vectors, Team());

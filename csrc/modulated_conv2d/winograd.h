@@ -22,6 +22,16 @@
 // and the weight gradient takes the flags of the forward pass (x read space-to-depth for a down
 // layer, dy for an up layer).
 //
+// Against float64 the largest error is about 4e-6 of the largest output (512 channels; a direct sum
+// in float32: 3e-7), and about 2e-6 for the weight gradient, below that of a direct sum.
+//
+// When it pays (Zen 4, one thread, against oneDNN's direct convolution): from about 32 tiles of 4x4
+// pixels in the whole batch, less than which the transform of the weights decides: 512 channels
+// break even at 8 tiles (2 samples of 8x8), gain 1.6 at 16 and 2.6 at 64; few channels gain at any
+// size that is worth measuring. A polyphase side gives 36 multiplications where a transposed or
+// strided convolution takes 36 and the filter comes on top: it gains by reading and writing memory
+// once, which is 1.0 to 1.3 times with 512 channels and 2.5 to 4 with 128 or 256.
+//
 // All pointers are dense; sizes may be any, zero included. Results do not depend on the number of
 // threads. Workspace comes from Scratch; std::bad_alloc is the only exception.
 #pragma once

@@ -20,37 +20,46 @@ struct Strip {
 
 // One group of channels of one plane of the grid.
 struct Source {
-  const float* data;  // channel 0 of the group, sample 0, phase offset included
+  const float* data;  // channel 0 of the group, sample 0, row offset of the phase included
   const float* scale;
-  int64_t sample_stride, plane, pitch, scale_stride;
-  int channels;  // at most kLanes
+  int64_t sample_stride, pitch, scale_stride;
+  int channels;                    // at most kLanes
+  int64_t channel_offset[kLanes];  // of lanes beyond the channels: that of channel 0, times zero
 };
 
-// pixel[count] of every channel; Step = 2 reads every second pixel, from the one at Odd.
+// pixel[count] of every channel; Step = 2 reads every second pixel, from the one at Odd. Fetches
+// what lies `ahead` floats further, since the hardware cannot follow so many short rows.
 template <int Step, int Odd>
-PYGAN_INLINE void load_pixels(VecF* pixel, const float* from, int64_t count, VecF scale,
-                              const Source& source) {
+PYGAN_INLINE void load_pixels(VecF* pixel, const float* from, int64_t count, int64_t ahead,
+                              VecF scale, const Source& source) {
   int64_t x = 0;
   for (; x + kLanes <= count; x += kLanes) {
     VecF row[kLanes];
+#pragma GCC unroll 16
     for (int c = 0; c < kLanes; ++c) {
-      const float* p = from + (c < source.channels ? c : 0) * source.plane + x * Step;
+      const float* p = from + source.channel_offset[c] + x * Step;
       row[c] = Step == 1 ? load(p) : shuffle<EverySecond<Odd>>(load(p), load(p + kLanes));
+      __builtin_prefetch(p + ahead);
+      if (Step == 2) __builtin_prefetch(p + ahead + kLanes);
     }
     transpose_lanes(row);
+#pragma GCC unroll 16
     for (int c = 0; c < kLanes; ++c) pixel[x + c] = row[c] * scale;
   }
   for (; x < count; ++x) {
     float lane[kLanes] = {};
-    for (int c = 0; c < source.channels; ++c) lane[c] = from[c * source.plane + x * Step + Odd];
+    for (int c = 0; c < source.channels; ++c) {
+      lane[c] = from[source.channel_offset[c] + x * Step + Odd];
+    }
     pixel[x] = load(lane) * scale;
   }
 }
 
 // Rows [first_row, first_row + Rows) and columns [x - Halo, x + 4 * count + Halo) of a sample.
+// `continues`: the strip holds the kStripTiles tiles to the left.
 template <int Rows, int Halo, int Step, int Odd>
 void load_strip(Strip& strip, const Source& source, int64_t sample, int64_t first_row, int64_t x,
-                int64_t count, const WinogradTiles& tiles) {
+                int64_t count, bool continues, const WinogradTiles& tiles) {
   float factor[kLanes] = {};
   for (int c = 0; c < source.channels; ++c) {
     factor[c] = source.scale != nullptr ? source.scale[sample * source.scale_stride + c] : 1.0f;
@@ -58,6 +67,8 @@ void load_strip(Strip& strip, const Source& source, int64_t sample, int64_t firs
   const VecF scale = load(factor);
   const int64_t have = tiles.w - x < count * 4 ? tiles.w - x : count * 4;
   const int64_t right = have == count * 4 && x + have < tiles.w ? 1 : 0;
+  const int64_t ahead =
+      x + kStripPixels < tiles.w ? kStripPixels * Step : 4 * source.pitch - x * Step;
   for (int i = 0; i < Rows; ++i) {
     VecF* pixel = strip.pixel[i];
     const int64_t y = first_row + i;
@@ -66,12 +77,17 @@ void load_strip(Strip& strip, const Source& source, int64_t sample, int64_t firs
       continue;
     }
     const float* from = source.data + sample * source.sample_stride + y * source.pitch + x * Step;
-    load_pixels<Step, Odd>(pixel + 1, from, have, scale, source);
     if (Halo) {
-      pixel[0] = VecF{};
-      if (x > 0) load_pixels<Step, Odd>(pixel, from - Step, 1, scale, source);
-      if (right) load_pixels<Step, Odd>(pixel + 1 + have, from + have * Step, 1, scale, source);
+      if (continues) {
+        pixel[0] = pixel[kStripPixels];
+      } else if (x > 0) {
+        load_pixels<Step, Odd>(pixel, from - Step, 1, 0, scale, source);
+      } else {
+        pixel[0] = VecF{};
+      }
+      if (right) load_pixels<Step, Odd>(pixel + 1 + have, from + have * Step, 1, 0, scale, source);
     }
+    load_pixels<Step, Odd>(pixel + 1, from, have, ahead, scale, source);
     for (int64_t j = have + right; j < count * 4 + 1; ++j) pixel[1 + j] = VecF{};
   }
 }
@@ -130,29 +146,31 @@ void gather(const WinogradMatrix& m, const WinogradInput& input, int64_t tile_be
   const int64_t phase_groups = (input.channels + kLanes - 1) / kLanes;
   const int64_t groups = phase_groups * Step * Step;
   Source source;
-  source.plane = tiles.h * tiles.w * Step * Step;
-  source.pitch = tiles.w * Step * Step;
-  source.sample_stride = source.plane * input.channels;
+  const int64_t plane = tiles.h * tiles.w * Step * Step;
+  source.pitch = tiles.w * Step * Step;  // two rows of the tensor when it is read space-to-depth
+  source.sample_stride = plane * input.channels;
   source.scale_stride = input.channels;
   for (int64_t group = begin; group < end; ++group) {
     const int64_t phase = group / phase_groups, channel = group % phase_groups * kLanes;
     const int64_t rest = input.channels - channel;
     source.channels = static_cast<int>(rest < kLanes ? rest : kLanes);
-    source.data = input.x + channel * source.plane + phase / 2 * tiles.w * Step;
+    source.data = input.x + channel * plane + phase / 2 * tiles.w * Step;
     source.scale = input.scale != nullptr ? input.scale + channel : nullptr;
+    for (int c = 0; c < kLanes; ++c) source.channel_offset[c] = c < source.channels ? c * plane : 0;
     for (int64_t t = first; t < last;) {
       const int64_t tile = tile_begin + t;
       const int64_t col = tile % tiles.cols, row = tile / tiles.cols % tiles.rows;
       const int64_t sample = tile / tiles.cols / tiles.rows;
       int64_t count = tiles.cols - col < kStripTiles ? tiles.cols - col : kStripTiles;
       if (count > last - t) count = last - t;
+      const bool continues = t > first && col > 0;
       const int64_t first_row = row * 4 - (kWindows ? 1 : 0);
       if (phase % 2 == 0) {
         load_strip<Rows, kWindows, Step, 0>(strip, source, sample, first_row, col * 4, count,
-                                            tiles);
+                                            continues, tiles);
       } else {
         load_strip<Rows, kWindows, Step, Step - 1>(strip, source, sample, first_row, col * 4, count,
-                                                   tiles);
+                                                   continues, tiles);
       }
       for (int64_t i = 0; i < count; ++i) {
         if (kWindows) {

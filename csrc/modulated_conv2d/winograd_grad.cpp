@@ -1,5 +1,4 @@
 // The launcher of the weight gradient.
-#include <cstdlib>
 #include <cstring>
 
 #include "modulated_conv2d/winograd_launch.h"
@@ -15,16 +14,15 @@ struct Blocking {
 };
 
 Blocking plan(const WinogradKernels& kernels, int64_t tiles, int64_t in_channels,
-              int64_t out_channels) {
+              int64_t out_channels, int64_t out_phases) {
   Blocking b;
-  const char* e;
-  b.tiles = (e = getenv("PG_GT")) ? atoi(e) : 256;
+  // With few channels V and Y of a block stay near; with many, D should not be visited too often.
+  b.tiles = in_channels + out_channels * out_phases <= 256 ? 64 : 256;
   if (b.tiles > tiles) b.tiles = tiles;
-  b.channels = (e = getenv("PG_GC")) ? atoi(e) : 64;
   // Sums over several blocks of tiles are kept whole.
-  if (b.tiles < tiles || b.channels > out_channels) b.channels = out_channels;
+  b.channels = b.tiles < tiles ? out_channels : 64 / out_phases;
+  if (b.channels > out_channels) b.channels = out_channels;
   b.channels = round_up(b.channels, kernels.out_block);
-  (void)in_channels;
   return b;
 }
 
@@ -47,7 +45,7 @@ void winograd_weight_grad_with(const WinogradKernels& kernels, float* dw, const 
   const int64_t in_groups = divide_up(shape.ci, kernels.lanes) * weights.in_phases;
   const int64_t out_groups = divide_up(shape.co, kernels.lanes) * weights.out_phases;
   const int64_t in_padded = in_groups * kernels.lanes, out_padded = out_groups * kernels.lanes;
-  const Blocking blocking = plan(kernels, count, in_padded, shape.co);
+  const Blocking blocking = plan(kernels, count, in_padded, shape.co, weights.out_phases);
   const int64_t chunk_rows = blocking.channels * weights.out_phases;
   const int64_t phase_blocks = out_padded / weights.out_phases / kernels.out_block;
 

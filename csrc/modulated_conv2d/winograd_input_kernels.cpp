@@ -33,12 +33,19 @@ struct Window {
 // Stores the transform of one channel. `stride` is the distance between planes.
 template <bool Masked>
 PYGAN_INLINE void transform_window(float* v, int64_t stride, const Window& window, VecF scale,
-                                   float scale_left, float scale_right,
-                                   const WinogradTileVector& t) {
+                                   float scale_left, float scale_right, const WinogradTileVector& t,
+                                   int64_t ahead) {
   VecF rows[6][6];
 #pragma GCC unroll 1
   for (int i = 0; i < 6; ++i) {
     const float* p = window.row[i];
+    if (!Masked) {
+      // The same window of the next channel: short rows of many planes are not what the hardware
+      // foresees.
+      for (int at = 0; at < kRowFloats; at += 16) __builtin_prefetch(p + ahead + at);
+      __builtin_prefetch(p + ahead - 1);
+      __builtin_prefetch(p + ahead + kRowFloats);
+    }
     VecF d[6] = {VecF{}, load(p), load(p + kLanes), load(p + 2 * kLanes), load(p + 3 * kLanes)};
     transpose_4x4(d[1], d[2], d[3], d[4]);
     for (int j = 1; j < 5; ++j) d[j] *= scale;
@@ -69,16 +76,23 @@ struct Stage {
   Window window[2];
 };
 
-// Reads pixels [0, count) of a row into one plane, or into two when pixels alternate.
+// Reads pixels [0, count) of a row into one plane, or into two when pixels alternate, and fetches
+// those that lie `ahead` floats further.
 template <int Phases>
-PYGAN_INLINE void copy_row(float* to, float* to_odd, const float* from, int64_t count) {
+PYGAN_INLINE void copy_row(float* to, float* to_odd, const float* from, int64_t count,
+                           int64_t ahead) {
   int64_t x = 0;
   if (Phases == 1) {
-    for (; x + kLanes <= count; x += kLanes) store(to + x, load(from + x));
+    for (; x + kLanes <= count; x += kLanes) {
+      __builtin_prefetch(from + x + ahead);
+      store(to + x, load(from + x));
+    }
     for (; x < count; ++x) to[x] = from[x];
   } else {
     for (; x + kLanes <= count; x += kLanes) {
       const VecF a = load(from + 2 * x), b = load(from + 2 * x + kLanes);
+      __builtin_prefetch(from + 2 * x + ahead);
+      __builtin_prefetch(from + 2 * x + kLanes + ahead);
       store(to + x, shuffle<EverySecond<0>>(a, b));
       store(to_odd + x, shuffle<EverySecond<1>>(a, b));
     }
@@ -97,7 +111,7 @@ PYGAN_INLINE void clear(float* to, int64_t count) {
 template <int Phases>
 void fill_stage(Stage& stage, const float* planes, int64_t sample_stride, int py,
                 const WinogradTiles& tiles, const WinogradTileVector& t) {
-  const int64_t pitch = tiles.w * Phases;
+  const int64_t pitch = tiles.w * Phases, plane = tiles.h * Phases * pitch;
   for (int r = 0; r < t.runs; ++r) {
     const WinogradTileVector::Run& run = t.run[r];
     const int64_t x = run.col * 4;
@@ -108,7 +122,7 @@ void fill_stage(Stage& stage, const float* planes, int64_t sample_stride, int py
       const bool inside = y >= 0 && y < tiles.h;
       const float* from = planes + run.sample * sample_stride +
                           (inside ? (y * Phases + py) * pitch + x * Phases : 0);
-      if (inside) copy_row<Phases>(to[0], to[1], from, have);
+      if (inside) copy_row<Phases>(to[0], to[1], from, have, plane);
       for (int px = 0; px < Phases; ++px) {
         clear(to[px] + (inside ? have : 0), run.count * 4 - (inside ? have : 0));
         Window& window = stage.window[px];
@@ -200,11 +214,11 @@ void winograd_transform_input(const WinogradMatrix& v, const WinogradInput& inpu
           point_window(window, input.x + t.run[0].sample * sample_stride + c * plane, kZeros, tiles,
                        t);
           transform_window<false>(out + c * row, v.stride, window, scale, scale_left, scale_right,
-                                  t);
+                                  t, plane);
         } else {
           fill_stage<1>(stage, input.x + c * plane, sample_stride, 0, tiles, t);
-          transform_window<true>(out + c * row, v.stride, window, scale, scale_left, scale_right,
-                                 t);
+          transform_window<true>(out + c * row, v.stride, window, scale, scale_left, scale_right, t,
+                                 0);
         }
       } else {
         for (int py = 0; py < 2; ++py) {
@@ -212,7 +226,7 @@ void winograd_transform_input(const WinogradMatrix& v, const WinogradInput& inpu
           for (int px = 0; px < 2; ++px) {
             const int64_t channel = (2 * py + px) * input.channels + c;
             transform_window<true>(out + channel * row, v.stride, stage.window[px], scale,
-                                   scale_left, scale_right, t);
+                                   scale_left, scale_right, t, 0);
           }
         }
       }

@@ -104,12 +104,12 @@ struct WinogradKernels {
   // U for the blocks [begin, end) of the output channels [first, first + padded) of each phase;
   // `padded` is a multiple of out_block, and blocks are numbered phase by phase.
   //   U[k] [block][channel of x][out_block];  rows beyond out_channels are zero
-  void (*transform_weights)(float* u, const WinogradWeights& weights, int64_t first, int64_t padded,
-                            int64_t begin, int64_t end);
+  void (*transform_weights)(const WinogradMatrix& u, const WinogradWeights& weights, int64_t first,
+                            int64_t padded, int64_t begin, int64_t end);
 
   // M = U V for the items [begin, end) of 36 * blocks, k-major.
   //   M[k] [panel][block * out_block + row][tiles of the panel]
-  void (*multiply)(const WinogradMatrix& m, const float* u, const WinogradMatrix& v,
+  void (*multiply)(const WinogradMatrix& m, const WinogradMatrix& u, const WinogradMatrix& v,
                    int64_t channels, int64_t vectors, int64_t blocks, int64_t begin, int64_t end);
 
   // y for the channels first + [begin, end); M holds `padded` channels from `first` per phase.

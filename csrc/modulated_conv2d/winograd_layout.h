@@ -49,9 +49,9 @@ void winograd_describe_tiles(WinogradTileVector* vectors, const WinogradTiles& t
 void winograd_transform_input(const WinogradMatrix& v, const WinogradInput& input,
                               const WinogradTileVector* vectors, int64_t count, int64_t begin,
                               int64_t end);
-void winograd_transform_weights(float* u, const WinogradWeights& weights, int64_t first,
-                                int64_t padded, int64_t begin, int64_t end);
-void winograd_multiply(const WinogradMatrix& m, const float* u, const WinogradMatrix& v,
+void winograd_transform_weights(const WinogradMatrix& u, const WinogradWeights& weights,
+                                int64_t first, int64_t padded, int64_t begin, int64_t end);
+void winograd_multiply(const WinogradMatrix& m, const WinogradMatrix& u, const WinogradMatrix& v,
                        int64_t channels, int64_t vectors, int64_t blocks, int64_t begin,
                        int64_t end);
 void winograd_transform_output(const WinogradOutput& output, const WinogradMatrix& m,

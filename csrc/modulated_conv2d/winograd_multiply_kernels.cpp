@@ -14,21 +14,27 @@ constexpr int kLanes = lanes<float>();
 template <int Vectors, bool Accumulate>
 void multiply_tile(float* c, const float* a, const float* b, int64_t depth) {
   VecF sum[kOutBlock][Vectors];
+#pragma GCC unroll 8
   for (int r = 0; r < kOutBlock; ++r) {
+#pragma GCC unroll 3
     for (int j = 0; j < Vectors; ++j) sum[r][j] = VecF{};
   }
   for (int64_t k = 0; k < depth; ++k) {
     VecF row[Vectors];
+#pragma GCC unroll 3
     for (int j = 0; j < Vectors; ++j) row[j] = load(b + j * kLanes);
 #pragma GCC unroll 8
     for (int r = 0; r < kOutBlock; ++r) {
       const VecF factor = splat(a[r]);
+#pragma GCC unroll 3
       for (int j = 0; j < Vectors; ++j) sum[r][j] += factor * row[j];
     }
     a += kOutBlock;
     b += Vectors * kLanes;
   }
+#pragma GCC unroll 8
   for (int r = 0; r < kOutBlock; ++r) {
+#pragma GCC unroll 3
     for (int j = 0; j < Vectors; ++j) {
       float* to = c + (r * Vectors + j) * kLanes;
       store(to, Accumulate ? load(to) + sum[r][j] : sum[r][j]);
@@ -52,13 +58,13 @@ PYGAN_INLINE void multiply_tile(int64_t vectors, float* c, const float* a, const
 
 }  // namespace
 
-void winograd_multiply(const WinogradMatrix& m, const float* u, const WinogradMatrix& v,
+void winograd_multiply(const WinogradMatrix& m, const WinogradMatrix& u, const WinogradMatrix& v,
                        int64_t channels, int64_t vectors, int64_t blocks, int64_t begin,
                        int64_t end) {
   const int64_t panels = panels_of(vectors);
   for (int64_t item = begin; item < end; ++item) {
     const int64_t k = item / blocks, block = item % blocks;
-    const float* a = u + item * channels * kOutBlock;
+    const float* a = u.data + k * u.stride + block * channels * kOutBlock;
     for (int64_t p = 0; p < panels; ++p) {
       const int64_t first = panel_begin(p, vectors), width = panel_begin(p + 1, vectors) - first;
       const float* b = v.data + k * v.stride + first * kLanes * channels;

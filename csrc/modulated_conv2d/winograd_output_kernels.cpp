@@ -8,6 +8,10 @@ namespace pygan {
 namespace PYGAN_ISA {
 namespace {
 
+// An output of this many floats (16 MB) leaves the caches before it is read again: its stores go
+// past them.
+constexpr int64_t kStreamFrom = int64_t{4} << 20;
+
 // y = clamp(z <= 0 ? negative * z : positive * z); NaN stays NaN.
 struct Activation {
   float positive, negative, clamp;
@@ -83,7 +87,8 @@ void load_noise(float* to, const WinogradOutput& output, int py, const WinogradT
 template <int Phases>
 PYGAN_INLINE void finish_vector(const WinogradOutput& output, const Activation& activation,
                                 const float* m, int64_t stride, int64_t next, int64_t channel,
-                                int py, const float* noise, const WinogradTileVector& t) {
+                                int py, const float* noise, bool stream,
+                                const WinogradTileVector& t) {
   const Epilogue<float>& e = output.epilogue;
   const int64_t height = output.tiles.h * Phases, width = output.tiles.w * Phases;
   VecF rows[Phases][4][4];
@@ -125,7 +130,11 @@ PYGAN_INLINE void finish_vector(const WinogradOutput& output, const Activation& 
       const int64_t row = (run.row * 4 + i) * Phases + py;
       if (row >= height) continue;
       float* to = plane + run.sample * sample_stride + row * width + run.col * 4 * Phases;
-      for (int j = 0; j < Rows<Phases>::kVectors; ++j) store(to + j * kLanes, z[j]);
+      if (stream && reinterpret_cast<uintptr_t>(to) % PYGAN_VECTOR_BYTES == 0) {
+        for (int j = 0; j < Rows<Phases>::kVectors; ++j) store_stream(to + j * kLanes, z[j]);
+      } else {
+        for (int j = 0; j < Rows<Phases>::kVectors; ++j) store(to + j * kLanes, z[j]);
+      }
     } else {
       float stage[Rows<Phases>::kFloats];
       for (int j = 0; j < Rows<Phases>::kVectors; ++j) store(stage + j * kLanes, z[j]);
@@ -150,6 +159,9 @@ void transform_output(const WinogradOutput& output, const WinogradMatrix& m,
   const Activation activation(output.epilogue);
   alignas(64) float noise[4 * Rows<Phases>::kFloats];
   const int64_t channels = padded * Phases * Phases;
+  const WinogradTiles& tiles = output.tiles;
+  const bool stream =
+      tiles.n * output.channels * tiles.h * tiles.w * Phases * Phases >= kStreamFrom;
   for (int64_t i = 0; i < count; ++i) {
     const float* panel = m.data + panel_offset(i, count, channels);
     const int64_t row = panel_row(i, count);
@@ -159,10 +171,11 @@ void transform_output(const WinogradOutput& output, const WinogradMatrix& m,
       for (int64_t o = begin; o < end; ++o) {
         finish_vector<Phases>(output, activation, panel + (Phases * py * padded + o) * row,
                               m.stride, padded * row, first + o, py, noisy ? noise : nullptr,
-                              vectors[i]);
+                              stream, vectors[i]);
       }
     }
   }
+  if (stream) stream_fence();
 }
 
 }  // namespace

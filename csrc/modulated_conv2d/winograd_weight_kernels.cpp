@@ -13,12 +13,11 @@ static_assert(kStageFloats % kLanes == 0, "whole vectors");
 
 }  // namespace
 
-void winograd_transform_weights(float* u, const WinogradWeights& weights, int64_t first,
-                                int64_t padded, int64_t begin, int64_t end) {
+void winograd_transform_weights(const WinogradMatrix& u, const WinogradWeights& weights,
+                                int64_t first, int64_t padded, int64_t begin, int64_t end) {
   alignas(64) float stage[9][kStageFloats];
   const int64_t channels = weights.in_channels * weights.in_phases;
   const int64_t phase_blocks = padded / kOutBlock;
-  const int64_t plane = phase_blocks * weights.out_phases * channels * kOutBlock;
   for (int64_t block = begin; block < end; ++block) {
     const int64_t out_phase = block / phase_blocks;
     const int64_t o = first + block % phase_blocks * kOutBlock;
@@ -41,7 +40,7 @@ void winograd_transform_weights(float* u, const WinogradWeights& weights, int64_
             for (int tap = 0; tap < 9; ++tap) stage[tap][c * kOutBlock + r] = from[tap];
           }
         }
-        float* to = u + (block * channels + in_phase * weights.in_channels + i) * kOutBlock;
+        float* to = u.data + (block * channels + in_phase * weights.in_channels + i) * kOutBlock;
         for (int at = 0; at < inputs * kOutBlock; at += kLanes) {
           VecF half[6][3];
           for (int b = 0; b < 3; ++b) {
@@ -54,7 +53,7 @@ void winograd_transform_weights(float* u, const WinogradWeights& weights, int64_
             for (int b = 0; b < 6; ++b) {
               const VecF value =
                   gx[b][0] * half[a][0] + gx[b][1] * half[a][1] + gx[b][2] * half[a][2];
-              float* p = to + (a * 6 + b) * plane + at;
+              float* p = to + (a * 6 + b) * u.stride + at;
               if (valid >= kLanes) {
                 store(p, value);
               } else {
