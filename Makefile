@@ -36,7 +36,7 @@ build: $(VENV)/.installed
 	  $(BIN)/python setup.py --quiet build_ext --inplace
 
 demo: $(VENV)/.installed
-	$(BIN)/python -m pygan.apps.demo --out demo
+	$(BIN)/pygan demo --out demo --overwrite
 
 test: $(VENV)/.test-tools build
 	$(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile

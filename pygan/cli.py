@@ -32,6 +32,7 @@ commands:
   sample RUN        draw images                 pygan sample runs/emoji --seeds 0-63 --trunc 0.7
   data build        make a dataset of images    pygan data build photos/ photos.zip --size 256
   info              versions, operators, GPU    pygan info
+  demo              minutes of StyleGAN2        pygan demo --out demo
 
 'pygan COMMAND --help' explains the options; 'pygan --version' tells the version.
 """
@@ -46,6 +47,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         "sample": _sample,
         "data": _data,
         "info": _info,
+        "demo": _demo,
     }
     try:
         if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -214,6 +216,26 @@ def _info(argv: list[str]) -> int:
     from pygan.apps.info import describe
 
     print("\n".join(describe()))
+    return 0
+
+
+def _demo(argv: list[str]) -> int:
+    parser = _Parser(prog="pygan demo", description="Trains StyleGAN2 on emoji for some minutes.")
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder (default demo)")
+    parser.add_argument("--minutes", type=float, default=6.5, help="of training (default 6.5)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier demo")
+    options = parser.parse_args(argv)
+    if not options.minutes > 0:
+        raise InputError(f"--minutes: must be positive, got {options.minutes}")
+    _prepare_process(0)
+
+    from pygan.apps.demo import run_demo
+
+    picture = run_demo(options.out, options.minutes, options.overwrite)
+    print(
+        f"Reals, samples before and samples after training: {picture}; the run is in "
+        f"{options.out}/; train on with: pygan resume {options.out} --max-minutes 60"
+    )
     return 0
 
 
