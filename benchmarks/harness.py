@@ -9,6 +9,7 @@ with more it is wall time.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -112,7 +113,8 @@ class Worker:
 
     def close(self) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.wait()
 
 
@@ -320,7 +322,7 @@ def measure_all(
         except WorkerError as error:
             failures.append(f"{workload.name}: {error}")
             progress(failures[-1])
-            pool.close()  # what the workers still hold is unknown; the next workload starts new ones
+            pool.close()  # what the workers still hold is unknown: start new ones
             continue
         times = ", ".join(f"{k} {1e3 * t.median:.1f}" for k, t in result.timings.items())
         progress(f"{result.group} | {result.name} | {result.threads} thread(s) | ms: {times}")
