@@ -62,7 +62,9 @@ struct Upfirdn2dPlan {
   PassOrder order;
   VerticalPlan<C> vertical;
   HorizontalPlan<C> horizontal;
-  bool stream;  // write y around the cache
+  bool stream;    // write y around the cache, row by row
+  bool stage;     // write y around the cache, in lines that do not end with the rows
+  bool prefetch;  // x comes from memory
   // Elements of a tile's buffers, and their bytes in all (Tile in upfirdn2d_kernels.cpp).
   int64_t term_capacity, row_term_capacity, phase_row_capacity, out_row_capacity, in_row_capacity,
       padded_capacity;

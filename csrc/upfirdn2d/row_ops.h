@@ -214,10 +214,10 @@ PYGAN_INLINE void sum_row_n(C* dst, const Term<C>* terms, int n, int64_t size) {
   }
 
 // dst[i] = sum over j < n of terms[j].weight * terms[j].row[i], for 0 <= i < size; with `stream`
-// around the cache (call stream_fence() at the end).
+// around the cache (dst then being aligned to its type; call stream_fence() at the end).
 template <typename C>
 void sum_row(C* dst, const Term<C>* terms, int n, int64_t size, bool stream) {
-  if (stream && reinterpret_cast<uintptr_t>(dst) % sizeof(C) == 0) {
+  if (stream) {
     PYGAN_SPECIALISE(n, (sum_row_n<true, N>(dst, terms, n, size)))
   }
   PYGAN_SPECIALISE(n, (sum_row_n<false, N>(dst, terms, n, size)))

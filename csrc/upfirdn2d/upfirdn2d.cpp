@@ -17,6 +17,8 @@ namespace {
 
 // Outputs larger than this are written around the cache: their readers would not find them there.
 constexpr int64_t kStreamAbove = int64_t{4} << 20;
+// Inputs larger than this are not in the second-level cache.
+constexpr int64_t kPrefetchAbove = int64_t{1} << 20;
 constexpr int64_t kAlignment = 64;
 
 int64_t round_up(int64_t value, int64_t multiple) {
@@ -176,7 +178,7 @@ void size_buffers(const Upfirdn2dParams& p, Upfirdn2dPlan<C>* plan) {
   plan->term_capacity = int64_t{plan->vertical.stride} * (both ? h.stride : 1);
   plan->row_term_capacity = both ? 0 : int64_t{h.output_phases} * h.stride;
   plan->phase_row_capacity = h.output_phases > 1 ? out_row + h.output_phases : 0;
-  plan->out_row_capacity = in_place ? 0 : out_row;
+  plan->out_row_capacity = !in_place || plan->stage ? out_row + unit : 0;
   plan->in_row_capacity = 0;
   plan->padded_capacity = both ? 0 : padded;
   plan->ring_slots = 1;
@@ -205,7 +207,7 @@ void size_buffers(const Upfirdn2dParams& p, Upfirdn2dPlan<C>* plan) {
 }
 
 template <typename T, typename C>
-void make_plan(const Upfirdn2dParams& p, Planned<C>* out) {
+void make_plan(const Upfirdn2dParams& p, const T* y, Planned<C>* out) {
   // To a separable filter's rounding errors belong those of its factors.
   const double tolerance = sizeof(C) == sizeof(double) ? 0x1p-51 : 0x1p-23;
   const Taps taps = taps_of(p, tolerance);
@@ -217,7 +219,14 @@ void make_plan(const Upfirdn2dParams& p, Planned<C>* out) {
   plan_vertical(p, taps, out);
   plan_horizontal(p, taps, out);
   plan.order = taps.separable ? choose_order(p, plan) : PassOrder::both;
-  plan.stream = p.out_size() * static_cast<int64_t>(sizeof(T)) > kStreamAbove;
+  constexpr int64_t size = sizeof(T);
+  const bool large = sizeof(T) == sizeof(C) && p.out_size() * size > kStreamAbove &&
+                     reinterpret_cast<uintptr_t>(y) % sizeof(C) == 0;
+  const bool whole_lines =
+      p.out_w * size % kAlignment == 0 && reinterpret_cast<uintptr_t>(y) % kAlignment == 0;
+  plan.stream = large && whole_lines;
+  plan.stage = large && !whole_lines;
+  plan.prefetch = p.in_size() * size > kPrefetchAbove;
   size_buffers<T>(p, &plan);
 }
 
@@ -259,7 +268,7 @@ void upfirdn2d(T* y, const T* x, const Upfirdn2dParams& p) {
   typedef typename Compute<T>::type C;
   if (p.out_size() == 0) return;
   Planned<C> planned;
-  make_plan<T>(p, &planned);
+  make_plan(p, y, &planned);
   const Upfirdn2dPlan<C>& plan = planned.plan;
 
   const int threads = std::max(p.in_size(), p.out_size()) < kSerialBelow ? 1 : max_threads();

@@ -28,6 +28,9 @@ struct Carver {
   }
 };
 
+constexpr uintptr_t kLine = 64;  // bytes of a cache line
+constexpr uintptr_t kPrefetchAhead = 4096;
+
 template <typename T, typename C>
 class Tile {
  public:
@@ -47,14 +50,20 @@ class Tile {
   }
 
   void run(int64_t row0, int64_t row1) {
+    if (plan_.stage) begin_lines(out_row(row0));
     switch (plan_.order) {
       case PassOrder::vertical_first:
-        return vertical_first(row0, row1);
+        vertical_first(row0, row1);
+        break;
       case PassOrder::horizontal_first:
-        return horizontal_first(row0, row1);
-      default:
-        return both(row0, row1);
+        horizontal_first(row0, row1);
+        break;
+      case PassOrder::both:
+        both(row0, row1);
+        break;
     }
+    if (plan_.stage) end_lines();
+    if (plan_.stream || plan_.stage) stream_fence();
   }
 
  private:
@@ -69,6 +78,7 @@ class Tile {
     int64_t converted = 0;  // source rows below this one are in the ring, as far as they are needed
     for (int64_t i = row0; i < row1; ++i) {
       const OutputRow& m = v.rows[i];
+      prefetch_rows(m.first, m.last);
       if (!kInPlace) {
         for (int64_t r = converted > m.first ? converted : m.first; r < m.last; ++r) {
           convert_row(slot(r), in_row(r), plan_.in_w);
@@ -94,6 +104,7 @@ class Tile {
     int64_t filtered = 0;  // source rows below this one are in the ring, as far as they are needed
     for (int64_t i = row0; i < row1; ++i) {
       const OutputRow& m = v.rows[i];
+      prefetch_rows(m.first, m.last);
       for (int64_t r = filtered > m.first ? filtered : m.first; r < m.last; ++r) {
         pad_row(padded_, in_row(r));
         filter_row(slot(r), false);
@@ -112,6 +123,7 @@ class Tile {
     int64_t loaded = 0;  // source rows below this one are in the ring, as far as they are needed
     for (int64_t i = row0; i < row1; ++i) {
       const OutputRow& m = plan_.vertical.rows[i];
+      prefetch_rows(m.first, m.last);
       for (int64_t r = loaded > m.first ? loaded : m.first; r < m.last; ++r) {
         pad_row(slot(r), in_row(r));
       }
@@ -215,6 +227,19 @@ class Tile {
 
   // ---- Whole rows
 
+  // Asks for the memory behind the source rows [first, last) that are needed now. The processor's
+  // own prefetching copes badly with several rows being read side by side: downsampling runs at 0.4
+  // of memcpy's rate without this, and at its full rate with it.
+  void prefetch_rows(int64_t first, int64_t last) {
+    if (!plan_.prefetch) return;
+    const uintptr_t begin = reinterpret_cast<uintptr_t>(in_row(first));
+    const uintptr_t end = reinterpret_cast<uintptr_t>(in_row(last)) + kPrefetchAhead;
+    for (uintptr_t p = begin > prefetched_ ? begin : prefetched_; p < end; p += kLine) {
+      __builtin_prefetch(reinterpret_cast<const void*>(p), 0, 2);
+    }
+    prefetched_ = end;
+  }
+
   const T* in_row(int64_t r) const { return x_ + r * plan_.in_w; }
   T* out_row(int64_t i) const { return y_ + i * plan_.out_w; }
   // What is kept of source row r.
@@ -222,20 +247,64 @@ class Tile {
     return ring_ + (r & (plan_.ring_slots - 1)) * plan_.ring_slot_capacity;
   }
 
-  C* compute_row(int64_t i) const { return kInPlace ? reinterpret_cast<C*>(out_row(i)) : out_row_; }
-  void finish_row(int64_t i) const {
-    if (!kInPlace) round_row(out_row(i), out_row_, plan_.out_w);
+  // Where to compute output row i, and what to do once it is there.
+  C* compute_row(int64_t i) const {
+    if (!kInPlace) return out_row_;
+    return plan_.stage ? out_row_ + held_ : reinterpret_cast<C*>(out_row(i));
+  }
+  void finish_row(int64_t i) {
+    if (!kInPlace) {
+      round_row(out_row(i), out_row_, plan_.out_w);
+    } else if (plan_.stage) {
+      write_lines();
+    }
+  }
+
+  // ---- Writing around the cache when rows do not end with cache lines: out_row_ mirrors the
+  // memory from `line_` on, and whole lines of it are written as they fill up. Its first `held_`
+  // elements wait for the rest of their line; the first `foreign_` of them are not this tile's.
+
+  static constexpr int64_t kLineElements = static_cast<int64_t>(kLine / sizeof(C));
+
+  void begin_lines(T* start) {
+    const uintptr_t address = reinterpret_cast<uintptr_t>(start);
+    line_ = reinterpret_cast<C*>(address / kLine * kLine);
+    held_ = foreign_ = static_cast<int64_t>(address % kLine / sizeof(C));
+  }
+
+  void write_lines() {
+    const int64_t filled = held_ + plan_.out_w;
+    const int64_t whole = filled / kLineElements * kLineElements;
+    int64_t i = 0;
+    if (foreign_ > 0 && whole > 0) {
+      copy(line_ + foreign_, out_row_ + foreign_, kLineElements - foreign_);
+      foreign_ = 0;
+      i = kLineElements;
+    }
+    for (; i < whole; i += lanes<C>()) store_stream(line_ + i, load(out_row_ + i));
+    line_ += whole;
+    held_ = filled - whole;
+    copy(out_row_, out_row_ + whole, held_);
+  }
+
+  void end_lines() { copy(line_ + foreign_, out_row_ + foreign_, held_ - foreign_); }
+
+  static void copy(C* dst, const C* src, int64_t count) {
+    __builtin_memmove(dst, src, static_cast<size_t>(count) * sizeof(C));
   }
 
   const Upfirdn2dPlan<C>& plan_;
   const HorizontalPlan<C>& h_;
   T* y_;
   const T* x_;
+  C* line_ = nullptr;
+  int64_t held_ = 0, foreign_ = 0;
+  uintptr_t prefetched_ = 0;   // memory below this has been asked for
   int64_t column0_, columns_;  // the pixels of a source row that have a place in the padded row
   Term<C>* terms_;             // of the sum being made
   Term<C>* row_terms_;         // of the horizontal filter on padded_
   C* phase_rows_;              // output phases of one row, before they are interleaved
-  C* out_row_;                 // an output row on its way to a 16-bit type
+  C* out_row_;                 // output rows on their way to a 16-bit type, or to whole lines
   C* in_row_;                  // a combined source row, before it is split into phases
   C* padded_;                  // one padded row
   C* ring_;                    // rows that several output rows need
@@ -245,7 +314,6 @@ template <typename T, typename C>
 void run_tile(const Upfirdn2dPlan<C>& plan, T* y, const T* x, int64_t row0, int64_t row1,
               void* workspace) {
   Tile<T, C>(plan, y, x, workspace).run(row0, row1);
-  if (plan.stream) stream_fence();
 }
 
 }  // namespace
