@@ -15,7 +15,7 @@ constexpr int64_t kRows = 64;        // rows whose bias gradients are added in o
 constexpr int64_t kNarrowRow = 512;  // rows shorter than this are joined
 constexpr int64_t kSmallPlane = 64;  // planes up to this size are taken as rows where possible
 constexpr int64_t kStreamRun = 128;  // shorter runs never bypass the cache
-constexpr int64_t kStreamBytes = 4 << 20;  // results larger than this bypass the cache
+constexpr int64_t kStreamBytes = 16 << 20;  // larger results bypass the cache
 
 PYGAN_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 PYGAN_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }

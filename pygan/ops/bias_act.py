@@ -11,7 +11,7 @@ import paddle
 import paddle.nn.functional as F
 
 from pygan.ops import _native
-from pygan.ops._checks import FLOATING, optional_same_dtype
+from pygan.ops._checks import FLOATING
 
 _IS_PADDLE_2 = paddle.__version__.startswith("2.")
 _SQRT2 = math.sqrt(2)
@@ -114,7 +114,8 @@ def bias_act(
     All five tensors have gradients of first and second order (``create_graph=True``). The native
     operator saves only its inputs and recomputes the activation in its backward passes, each of
     which reads memory once and yields every gradient. Its sums do not depend on the number of
-    threads. Derivatives of third order need ``impl='ref'``.
+    threads. Derivatives of third order need ``impl='ref'``, and so do gradients inside a static
+    program (`paddle.jit.to_static`), into which the native operator goes without them.
 
     Raises:
         TypeError: an argument is no tensor, or not a floating one, or not a number.
@@ -135,7 +136,9 @@ def bias_act(
         axis = _check(x, b, axis, scale, noise)
     if strength is not None:
         _check_strength(noise, strength)
-    b, scale, noise, strength = (optional_same_dtype(t, x) for t in (b, scale, noise, strength))
+    dtype = x.dtype
+    b, scale = _cast(b, dtype), _cast(scale, dtype)
+    noise, strength = _cast(noise, dtype), _cast(strength, dtype)
     # Paddle 2 takes no empty result from a registered operator; there is nothing to speed up.
     if not _native.use_native(impl, "bias_act", x) or 0 in x.shape:
         return _bias_act_ref(x, b, axis, form, scale, noise, strength)
@@ -161,9 +164,9 @@ def _bias_act_ref(
         return x + 0
     dtype = x.dtype
     if dtype in (paddle.float16, paddle.bfloat16):
-        x, b, scale, noise, strength = (
-            None if t is None else t.astype("float32") for t in (x, b, scale, noise, strength)
-        )
+        x = x.astype("float32")
+        b, scale = _cast(b, paddle.float32), _cast(scale, paddle.float32)
+        noise, strength = _cast(noise, paddle.float32), _cast(strength, paddle.float32)
     u = x
     if scale is not None:
         u = u * scale.reshape([*scale.shape, *[1] * (x.ndim - 2)])
@@ -249,6 +252,11 @@ def _resolve(
     except TypeError:  # not hashable, or not a number: the function itself says it best
         name = act if isinstance(act, str) else repr(act)
         return _resolve_cached.__wrapped__(name, alpha, gain, clamp)
+
+
+def _cast(t: Optional[paddle.Tensor], dtype: paddle.dtype) -> Optional[paddle.Tensor]:
+    # The identity spares most calls Paddle's comparison, which is ten times slower.
+    return t if t is None or t.dtype is dtype or t.dtype == dtype else t.astype(dtype)
 
 
 def _check_x(x: paddle.Tensor) -> None:
