@@ -126,8 +126,9 @@ def test_equals_scipy_in_float64(impl: str) -> None:
         assert np.abs(y - expected).max() <= 1e-12 * max(1.0, case.scale(x)), case
 
 
-# Largest error, relative to Case.scale: of some additions in float32, then of one rounding.
-TOLERANCE = {"float32": 2e-6, "float16": 6e-4, "bfloat16": 5e-3}
+# Largest error, relative to Case.scale: of some additions in float32, then of one rounding (one
+# truncation in the reference on Paddle 2, whose casts do not round).
+TOLERANCE = {"float32": 2e-6, "float16": 1.1e-3, "bfloat16": 9e-3}
 
 
 @pytest.mark.parametrize("impl", IMPLS)
@@ -144,17 +145,23 @@ def test_equals_scipy_in_other_types(dtype: str, impl: str) -> None:
         assert error <= TOLERANCE[dtype] * case.scale(x64), case
 
 
+def rounded(x: np.ndarray, dtype: str) -> np.ndarray:
+    """float32 numbers rounded to nearest, ties to even, in a 16-bit type; as float32."""
+    if dtype == "float16":
+        return x.astype(np.float16).astype(np.float32)
+    bits = x.view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_16_bit_types_are_filtered_in_float32(dtype: str) -> None:
     rng = np.random.default_rng(2)
     x = paddle.to_tensor(rng.standard_normal([2, 3, 19, 37])).astype(dtype)
     f = rng.standard_normal(12)
     for up, down in ((1, 1), (2, 1), (1, 2), (3, 2)):
-        wide = upfirdn2d(x.astype("float32"), f, up, down, 6, impl="native")
+        wide = upfirdn2d(x.astype("float32"), f, up, down, 6, impl="native").numpy()
         y = upfirdn2d(x, f, up, down, 6, impl="native")
-        np.testing.assert_array_equal(
-            y.astype("float32").numpy(), wide.astype(dtype).astype("float32").numpy()
-        )
+        np.testing.assert_array_equal(y.astype("float32").numpy(), rounded(wide, dtype))
 
 
 @st.composite
