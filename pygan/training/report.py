@@ -46,9 +46,10 @@ class Reporter:
         trainer = self._trainer
         if trainer.world.is_main:
             trainer.folder.mkdir(parents=True, exist_ok=True)
-            at = None if self._resumed is None else trainer.iteration
             self._progress = Progress(self._total, trainer.nimg)
-            self._log = RunLog(trainer.folder, at, self._progress, trainer.config.visualdl)
+            self._log = RunLog(
+                trainer.folder, trainer.iteration, self._progress, trainer.config.visualdl
+            )
             self._introduce()
             if self._resumed is None:
                 self._save_reals()

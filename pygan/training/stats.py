@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, Optional, TextIO
+from typing import Any, TextIO
 
 
 class Means:
@@ -65,17 +65,16 @@ class RunLog:
 
     Args:
         folder: the run.
-        resumed_at: iteration that training goes on from; later lines of ``stats.jsonl``, written by
-            a process that was killed after its last checkpoint, are dropped. None for a new run.
+        iteration: where training starts; later lines of ``stats.jsonl``, written by a process that
+            was killed after its last checkpoint, are dropped.
         progress: the bar to make room for.
         visualdl: also write VisualDL records to ``folder/visualdl``.
     """
 
     def __init__(
-        self, folder: Path, resumed_at: Optional[int], progress: Progress, visualdl: bool = False
+        self, folder: Path, iteration: int, progress: Progress, visualdl: bool = False
     ) -> None:
-        if resumed_at is not None:
-            _truncate_stats(folder / "stats.jsonl", resumed_at)
+        _truncate_stats(folder / "stats.jsonl", iteration)
         self._text: TextIO = (folder / "log.txt").open("a", encoding="utf-8")
         self._stats: TextIO = (folder / "stats.jsonl").open("a", encoding="utf-8")
         self._visualdl = _visualdl_writer(folder / "visualdl") if visualdl else None

@@ -136,6 +136,8 @@ def test_resume_before_the_first_checkpoint_starts_again(
     shutil.copytree(uninterrupted, run)
     shutil.rmtree(run / "checkpoints")
     assert run_toy("resume", run) == 0
+    iterations = [json.loads(line)["iteration"] for line in (run / "stats.jsonl").open()]
+    assert iterations == list(range(10, 101, 10))
     assert checkpoint_bytes(run) == checkpoint_bytes(uninterrupted)
 
 
