@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -73,6 +74,28 @@ def test_lines_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
     log.close()
     kept = [json.loads(line)["iteration"] for line in (tmp_path / "stats.jsonl").open()]
     assert kept == [10, 20, 25]
+
+
+FAKE_VISUALDL = """
+records = []
+class LogWriter:
+    def __init__(self, logdir): self.logdir = logdir
+    def add_scalar(self, tag, value, step): records.append((tag, value, step))
+    def add_image(self, tag, img, step): records.append((tag, img.shape, step))
+    def close(self): records.append(self.logdir)
+"""
+
+
+def test_visualdl_gets_scalars_and_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "visualdl.py").write_text(FAKE_VISUALDL)
+    monkeypatch.syspath_prepend(tmp_path)
+    run = tmp_path / "run"
+    assert run_toy("train", run, "--kimg", 0.008, "--visualdl") == 0
+    visualdl = sys.modules.pop("visualdl")
+    line = json.loads((run / "stats.jsonl").read_text())
+    assert ("loss/G_main", line["loss/G_main"], 1) in visualdl.records
+    assert ("samples", (8, 8, 1), 1) in visualdl.records
+    assert visualdl.records[-1] == str(run / "visualdl")
 
 
 @pytest.mark.parametrize(
