@@ -4,9 +4,9 @@
 // by interpolation at 0, +-a, +-b and infinity. The textbook's points 0, +-1, +-2 lose much of
 // float32: the powers of 2 in A and of 4 in B amplify rounding. The points here come from a search
 // over a in [0.4, 0.9] and b in [1, 2] for the smallest error of float32 against float64 with
-// normally distributed x and w: a = 5/8, b = 3/2 has the least mean square error, and every constant
-// of A and B is exact in binary. 64 channels, relative to the largest and to the root mean square
-// output:
+// normally distributed x and w: a = 5/8, b = 3/2 has the least mean square error, and every
+// constant of A and B is exact in binary. 64 channels, relative to the largest and to the root mean
+// square output:
 //
 //                                      maximum    root mean square
 //   0, +-1, +-2 (textbook)             6.0e-6     1.7e-6
