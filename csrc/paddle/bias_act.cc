@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "paddle/common.h"
+#include "paddle/kernel_arguments.h"
 
 namespace pygan {
 namespace binding {
@@ -32,9 +33,27 @@ struct Attributes {
 };
 
 struct Inputs {
-  const Tensor& x;
-  const OptionalTensor &b, &scale, &noise, &strength;
+  Tensor x;
+  OptionalTensor b, scale, noise, strength;
+
+  explicit Inputs(KernelArguments& arguments)
+      : x(arguments.tensor()),
+        b(arguments.optional()),
+        scale(arguments.optional()),
+        noise(arguments.optional()),
+        strength(arguments.optional()) {}
 };
+
+Attributes attributes(KernelArguments& arguments) {
+  Attributes a;
+  a.act = arguments.attribute<int>();
+  a.alpha = arguments.attribute<int64_t>();
+  a.gain = arguments.attribute<int64_t>();
+  a.clamp = arguments.attribute<int64_t>();
+  a.axis = arguments.attribute<int>();
+  a.needs = arguments.attribute<int>();
+  return a;
+}
 
 const void* pointer(const OptionalTensor& t) { return has(t) ? t->data() : nullptr; }
 
@@ -109,69 +128,65 @@ void check_cotangent(const char* name, const Tensor& x, const Tensor& d) {
            "` must have the dtype and shape of `x`.");
 }
 
-}  // namespace
-
-std::vector<Tensor> bias_act_forward(const Tensor& x, const OptionalTensor& b,
-                                     const OptionalTensor& scale, const OptionalTensor& noise,
-                                     const OptionalTensor& strength, int act, int64_t alpha,
-                                     int64_t gain, int64_t clamp, int axis, int needs) {
-  return guarded(kOp, [&]() -> std::vector<Tensor> {
-    BiasActCall call =
-        prepare({x, b, scale, noise, strength}, {act, alpha, gain, clamp, axis, needs}, 0);
-    Tensor y = paddle::empty(x.shape(), x.dtype(), x.place());
+void forward(paddle::CustomOpKernelContext* context) {
+  guarded(kOp, [&] {
+    KernelArguments arguments(context);
+    const Inputs in(arguments);
+    BiasActCall call = prepare(in, attributes(arguments), 0);
+    Tensor y = paddle::empty(in.x.shape(), in.x.dtype(), in.x.place());
     call.out = y.data();
     if (call.size() > 0) bias_act(call);
-    return {y};
+    arguments.give({y});
   });
 }
 
-std::vector<Tensor> bias_act_backward(const Tensor& x, const OptionalTensor& b,
-                                      const OptionalTensor& scale, const OptionalTensor& noise,
-                                      const OptionalTensor& strength, const Tensor& dy, int act,
-                                      int64_t alpha, int64_t gain, int64_t clamp, int axis,
-                                      int needs) {
-  return guarded(kOp, [&]() -> std::vector<Tensor> {
-    const Inputs in{x, b, scale, noise, strength};
-    BiasActCall call = prepare(in, {act, alpha, gain, clamp, axis, needs}, 1);
-    check_cotangent("dy", x, dy);
+void backward(paddle::CustomOpKernelContext* context) {
+  guarded(kOp, [&] {
+    KernelArguments arguments(context);
+    const Inputs in(arguments);
+    const Tensor dy = arguments.tensor();
+    const Attributes a = attributes(arguments);
+    BiasActCall call = prepare(in, a, 1);
+    check_cotangent("dy", in.x, dy);
     call.dy = dy.data();
-    std::vector<Tensor> results = gradients(in, needs, &call);
+    const std::vector<Tensor> results = gradients(in, a.needs, &call);
     bias_act(call);
-    return results;
+    arguments.give(results);
   });
 }
 
-std::vector<Tensor> bias_act_double_backward(
-    const Tensor& x, const OptionalTensor& b, const OptionalTensor& scale,
-    const OptionalTensor& noise, const OptionalTensor& strength, const Tensor& dy,
-    const OptionalTensor& ddx, const OptionalTensor& ddb, const OptionalTensor& ddscale,
-    const OptionalTensor& ddnoise, const OptionalTensor& ddstrength, int act, int64_t alpha,
-    int64_t gain, int64_t clamp, int axis, int needs) {
-  return guarded(kOp, [&]() -> std::vector<Tensor> {
-    const Inputs in{x, b, scale, noise, strength};
-    BiasActCall call = prepare(in, {act, alpha, gain, clamp, axis, needs}, 2);
-    check_cotangent("dy", x, dy);
+void double_backward(paddle::CustomOpKernelContext* context) {
+  guarded(kOp, [&] {
+    KernelArguments arguments(context);
+    const Inputs in(arguments);
+    const Tensor dy = arguments.tensor();
+    const OptionalTensor ddx = arguments.optional();
+    const OptionalTensor ddb = arguments.optional();
+    const OptionalTensor ddscale = arguments.optional();
+    const OptionalTensor ddnoise = arguments.optional();
+    const OptionalTensor ddstrength = arguments.optional();
+    const Attributes a = attributes(arguments);
+    BiasActCall call = prepare(in, a, 2);
+    check_cotangent("dy", in.x, dy);
     call.dy = dy.data();
-    if (has(ddx)) check_cotangent("ddx", x, *ddx);
-    check_optional("ddb", ddb, x, call.channels);
-    check_optional("ddscale", ddscale, x, call.outer * call.channels);
-    check_optional("ddnoise", ddnoise, x, call.noise_batch * call.inner);
-    check_optional("ddstrength", ddstrength, x, 1);
+    if (has(ddx)) check_cotangent("ddx", in.x, *ddx);
+    check_optional("ddb", ddb, in.x, call.channels);
+    check_optional("ddscale", ddscale, in.x, call.outer * call.channels);
+    check_optional("ddnoise", ddnoise, in.x, call.noise_batch * call.inner);
+    check_optional("ddstrength", ddstrength, in.x, 1);
     call.dd.x = pointer(ddx);
     call.dd.b = pointer(ddb);
     call.dd.scale = pointer(ddscale);
     call.dd.noise = pointer(ddnoise);
     call.dd.strength = pointer(ddstrength);
-    std::vector<Tensor> results = gradients(in, needs, &call);
-    Tensor ddy = paddle::empty(x.shape(), x.dtype(), x.place());
+    std::vector<Tensor> results = gradients(in, a.needs, &call);
+    Tensor ddy = paddle::empty(in.x.shape(), in.x.dtype(), in.x.place());
     call.out = ddy.data();
     bias_act(call);
     results.push_back(ddy);
-    return results;
+    arguments.give(results);
   });
 }
-
-namespace {
 
 using Shape = std::vector<int64_t>;
 using OptionalShape = paddle::optional<Shape>;
@@ -199,7 +214,7 @@ PD_BUILD_OP(pg_bias_act)
              paddle::Optional("Strength")})
     .Outputs({"Y"})
     .Attrs(PYGAN_BIAS_ACT_ATTRIBUTES)
-    .SetKernelFn(PD_KERNEL(pygan::binding::bias_act_forward))
+    .SetKernelFn(pygan::binding::forward)
     .SetInferShapeFn(PD_INFER_SHAPE(pygan::binding::infer_shape))
     .SetInferDtypeFn(PD_INFER_DTYPE(pygan::binding::infer_type));
 
@@ -210,7 +225,7 @@ PD_BUILD_GRAD_OP(pg_bias_act)
               paddle::Grad(paddle::Optional("Scale")), paddle::Grad(paddle::Optional("Noise")),
               paddle::Grad(paddle::Optional("Strength"))})
     .Attrs(PYGAN_BIAS_ACT_ATTRIBUTES)
-    .SetKernelFn(PD_KERNEL(pygan::binding::bias_act_backward));
+    .SetKernelFn(pygan::binding::backward);
 
 PD_BUILD_DOUBLE_GRAD_OP(pg_bias_act)
     .Inputs({"X", paddle::Optional("B"), paddle::Optional("Scale"), paddle::Optional("Noise"),
@@ -224,5 +239,5 @@ PD_BUILD_DOUBLE_GRAD_OP(pg_bias_act)
               paddle::Grad(paddle::Optional("Scale")), paddle::Grad(paddle::Optional("Noise")),
               paddle::Grad(paddle::Optional("Strength")), paddle::Grad(paddle::Grad("Y"))})
     .Attrs(PYGAN_BIAS_ACT_ATTRIBUTES)
-    .SetKernelFn(PD_KERNEL(pygan::binding::bias_act_double_backward));
+    .SetKernelFn(pygan::binding::double_backward);
 // clang-format on
