@@ -107,7 +107,8 @@ def suite_table(results: Sequence[Result]) -> str:
     for result in results:
         found = {outcome.goal.base: cell(outcome) for outcome in result.outcomes}
         own = result.timings["pygan"]
-        time = f"{1e3 * own.median:.4g} ± {100 * own.spread:.0f} %"
+        spread = f" ± {100 * own.spread:.0f} %" if len(own.rounds) > 1 else ""
+        time = f"{1e3 * own.median:.4g}{spread}"
         cells = [found.get(base, "") for base in bases]
         lines.append(f"| {result.name} | {result.threads} | {time} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
