@@ -37,7 +37,7 @@ class CMakeBuild(build_ext):
 
     def run(self) -> None:
         try:
-            import paddle  # noqa: F401
+            import paddle
         except ImportError as error:
             raise SystemExit(
                 "pygan: error: the compiled operators are built against Paddle, which this Python "
@@ -94,7 +94,7 @@ setup(
         "visualdl": ["visualdl"],
         "test": ["pytest", "pytest-xdist", "hypothesis", "scipy"],
         "benchmark": ["pytest-benchmark"],
-        "lint": ["ruff", "mypy", "clang-format"],
+        "lint": ["ruff==0.17.6", "mypy==2.4.1", "clang-format==23.1.5"],
     },
     entry_points={"console_scripts": ["pygan = pygan.cli:main"]},
     zip_safe=False,

@@ -16,20 +16,21 @@ enum class ConvPath {
 
 const char* path_name(ConvPath path);
 
-// True if `path` can compute the shape at all (for onednn: as far as can be told without asking it).
+// True if `path` can compute the shape at all (for onednn: as far as can be told without asking
+// it).
 bool path_supports(ConvPath path, ConvOp op, const ConvShape& shape, bool is_float);
 
 // The fastest path by measurement (plan.cpp holds the reasons), or the one that was asked for where
-// it supports the shape: by set_conv_path, or else by PYGAN_CONV_PATH=direct|onednn|winograd|auto in
-// the environment.
+// it supports the shape: by set_conv_path, or else by PYGAN_CONV_PATH=direct|onednn|winograd|auto
+// in the environment.
 ConvPath choose_path(ConvOp op, const ConvShape& shape, bool is_float);
 
-// For a caller that has `path` as an alternative to choose_path: true if that path was asked for, or
-// if none was and it is `worth_it` by the caller's own measure.
+// For a caller that has `path` as an alternative to choose_path: true if that path was asked for,
+// or if none was and it is `worth_it` by the caller's own measure.
 bool path_is_wanted(ConvPath path, bool worth_it);
 
-// Asks for a path on all threads from now on: "direct", "pointwise", "onednn", "winograd" or "auto".
-// Returns false, and changes nothing, on any other name.
+// Asks for a path on all threads from now on: "direct", "pointwise", "onednn", "winograd" or
+// "auto". Returns false, and changes nothing, on any other name.
 bool set_conv_path(const char* name);
 
 // The path asked for, or "auto".

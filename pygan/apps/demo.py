@@ -1,4 +1,4 @@
-"""The demonstration behind ``make demo``: train StyleGAN2 on the embedded emoji, show what it learnt.
+"""The demonstration behind ``make demo``: StyleGAN2 on the embedded emoji, and a picture of it.
 
 It is an ordinary run of ``pygan train stylegan2 --data emoji --preset demo``, stopped after a few
 minutes, and one picture of it: real images, samples of the untrained generator, samples at the end.

@@ -1,4 +1,4 @@
-"""Argument checks that several operators share. Each raises one sentence: what came, what is legal."""
+"""Argument checks that several operators share; errors say what came and what is legal."""
 
 from __future__ import annotations
 
@@ -51,8 +51,6 @@ def same_dtype(x: paddle.Tensor, like: paddle.Tensor) -> paddle.Tensor:
     return x if x.dtype == like.dtype else x.astype(like.dtype)
 
 
-def optional_same_dtype(
-    x: Optional[paddle.Tensor], like: paddle.Tensor
-) -> Optional[paddle.Tensor]:
+def optional_same_dtype(x: Optional[paddle.Tensor], like: paddle.Tensor) -> Optional[paddle.Tensor]:
     """`same_dtype` that passes None through."""
     return None if x is None else same_dtype(x, like)

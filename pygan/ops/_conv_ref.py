@@ -29,8 +29,10 @@ def _pad_or_crop(x: paddle.Tensor, padding: Sequence[int]) -> paddle.Tensor:
     return F.pad(x, grow) if any(grow) else x
 
 
-def _every(x: paddle.Tensor, y0: int, x0: int, size: Sequence[int], step: Sequence[int]):
-    """x[:, :, y0::step_y, x0::step_x], `size` samples of it (strided slices have no second order)."""
+def _every(
+    x: paddle.Tensor, y0: int, x0: int, size: Sequence[int], step: Sequence[int]
+) -> paddle.Tensor:
+    """x[:, :, y0::step_y, x0::step_x], `size` samples (strided slices have no second order)."""
     if tuple(step) == (1, 1):
         return x[:, :, y0 : y0 + size[0], x0 : x0 + size[1]]
     n, c = x.shape[:2]
@@ -67,14 +69,14 @@ def correlate(
     columns = taps[0] if len(taps) == 1 else paddle.concat(taps, axis=3)
     columns = columns.reshape([n, groups, per_group * kh * kw, size[0] * size[1]])
     matrix = w.reshape([1, groups, co // groups, per_group * kh * kw])
-    # Paddle's matmul crashes at second order where its first operand is broadcast and only the second
-    # one lies on the path to the target.
+    # Paddle's matmul crashes at second order where its first operand is broadcast and only the
+    # second one lies on the path to the target.
     matrix = matrix.expand([n, groups, co // groups, per_group * kh * kw])
     return paddle.matmul(matrix, columns).reshape([n, co, size[0], size[1]])
 
 
 def transpose_weight(w: paddle.Tensor, groups: int) -> paddle.Tensor:
-    """[Ci, Co/g, kh, kw] of a transposed convolution as the [Co, Ci/g, kh, kw] of its correlation."""
+    """[Ci, Co/g, kh, kw] of a transposed convolution as [Co, Ci/g, kh, kw] of its correlation."""
     ci, per_group, kh, kw = w.shape
     w = w.reshape([groups, ci // groups, per_group, kh, kw]).transpose([0, 2, 1, 3, 4])
     return paddle.flip(w.reshape([groups * per_group, ci // groups, kh, kw]), [2, 3])

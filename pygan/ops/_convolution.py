@@ -3,12 +3,13 @@
     u = C(x · s, w)                 C: strided, transposed, ×up with FIR, or FIR then ×down
     y = clamp(gain · act(d · u + strength · noise + bias))
 
-It is linear in x, s, w and d before the activation; csrc/modulated_conv2d/ computes it and its first
-and second derivatives with three engines: forward, input gradient and weight gradient.
+It is linear in x, s, w and d before the activation; csrc/modulated_conv2d/ computes it and its
+first and second derivatives with three engines: forward, input gradient and weight gradient.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -99,8 +100,8 @@ def convolution(
 ) -> paddle.Tensor:
     """Run the native operator. The public functions have checked the arguments.
 
-    ``padding`` is [left, right, top, bottom] of the correlation, or, with ``transposed``, what is cut
-    from the full output. ``flip`` turns the correlation into a true convolution.
+    ``padding`` is [left, right, top, bottom] of the correlation, or, with ``transposed``, what is
+    cut from the full output. ``flip`` turns the correlation into a true convolution.
     """
     e = epilogue or Epilogue()
     if transposed:
@@ -216,29 +217,26 @@ def native(
     r = resampling
     kh, kw = w.shape[2:]
     x0, x1, y0, y1 = r.padding
-    fir = {"flip_filter": r.flip_filter, "impl": "native"}
-    common = {"groups": groups, "flip": flip, "scale_in": scale_in}
+    fir = functools.partial(upfirdn2d, f=r.f, flip_filter=r.flip_filter, impl="native")
+    convolve = functools.partial(
+        convolution, w=w, groups=groups, flip=flip, scale_in=scale_in, epilogue=epilogue
+    )
+    alone = functools.partial(convolve, epilogue=None)
     if r.up == 1 and r.down == 1:
-        return convolution(x, w, padding=r.padding, epilogue=epilogue, **common)
+        return convolve(x, padding=r.padding)
     if kh == kw == 1 and r.up == 1:  # filter and drop samples first: the convolution sees fewer
-        x = upfirdn2d(x, r.f, down=r.down, padding=list(r.padding), **fir)
-        return convolution(x, w, epilogue=epilogue, **common)
+        return convolve(fir(x, down=r.down, padding=list(r.padding)))
     if kh == kw == 1 and r.down == 1:  # convolve first, for the same reason
-        u = convolution(x, w, **common)
-        u = upfirdn2d(u, r.f, up=r.up, padding=list(r.padding), gain=r.up**2, **fir)
+        u = fir(alone(x), up=r.up, padding=list(r.padding), gain=r.up**2)
         return epilogue.apply(u, "native")
     if r.up > 1:
         # Correlating the zero-inserted image is a transposed convolution, whose full output starts
         # k-1 pixels earlier and ends k-up pixels later.
         after = [x0 - (kw - 1), x1 - (kw - r.up), y0 - (kh - 1), y1 - (kh - r.up)]
         step = Resampling(r.up, 1, r.f, after, r.flip_filter)
+        factor = (r.up, r.up)
         if r.down == 1:
-            return convolution(
-                x, w, mode=MODE_UP, stride=(r.up, r.up), resampling=step, epilogue=epilogue, **common
-            )
-        u = convolution(x, w, mode=MODE_UP, stride=(r.up, r.up), resampling=step, **common)
-        u = upfirdn2d(u, r.f, down=r.down, **fir)
+            return convolve(x, mode=MODE_UP, stride=factor, resampling=step)
+        u = fir(alone(x, mode=MODE_UP, stride=factor, resampling=step), down=r.down)
         return epilogue.apply(u, "native")
-    return convolution(
-        x, w, mode=MODE_DOWN, stride=(r.down, r.down), resampling=r, epilogue=epilogue, **common
-    )
+    return convolve(x, mode=MODE_DOWN, stride=(r.down, r.down), resampling=r)

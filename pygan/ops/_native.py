@@ -97,9 +97,7 @@ def use_native(impl: str, op: str, x: paddle.Tensor) -> bool:
         raise RuntimeError(f"pygan.ops.{op}: impl='native' is not possible: {reason}")
     if op not in _warned:
         _warned.add(op)
-        warnings.warn(
-            f"pygan.ops.{op} runs its slow reference composition: {reason}", stacklevel=4
-        )
+        warnings.warn(f"pygan.ops.{op} runs its slow reference composition: {reason}", stacklevel=4)
     return False
 
 
@@ -192,8 +190,8 @@ def set_conv_path(path: str) -> str:
     previous = lib.pygan_asked_conv_path().decode()
     if not lib.pygan_set_conv_path(str(path).encode()):
         raise ValueError(
-            f"pygan.ops.set_conv_path: `path` is {path!r}; it must be 'auto', 'direct', 'winograd', "
-            f"'onednn' or 'pointwise'."
+            f"pygan.ops.set_conv_path: `path` is {path!r}; it must be 'auto', 'direct', "
+            "'winograd', 'onednn' or 'pointwise'."
         )
     return previous
 

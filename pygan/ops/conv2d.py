@@ -28,7 +28,7 @@ def conv2d(
     r"""2-D cross-correlation, as ``paddle.nn.functional.conv2d``, differentiable twice.
 
     .. math:: y_{n,o,i,j} = b_o + \sum_{c,u,v} w_{o,c,u,v}\;
-              x_{n,\,c,\;i\cdot stride + u\cdot dilation - pad,\;j\cdot stride + v\cdot dilation - pad}
+              x_{n,\,c,\;i\,stride + u\,dilation - pad,\;j\,stride + v\,dilation - pad}
 
     Paddle's own ``conv2d`` silently loses a second-order term when only ``w`` lies on the path from
     the target to what is differentiated, which is what path-length regularisation meets.
@@ -45,7 +45,7 @@ def conv2d(
         [N, O, H', W'] with H' = (H + 2·padding - dilation·(kh - 1) - 1) // stride + 1.
 
     Raises:
-        ValueError, TypeError: for shapes, dtypes or numbers that do not fit; the message says which.
+        ValueError, TypeError: for arguments that do not fit; the message says which.
     """
     op = "conv2d"
     check_tensor(op, "x", x, 4, "[N, C, H, W]")
@@ -87,7 +87,7 @@ def conv_transpose2d(
     *,
     impl: str = "auto",
 ) -> paddle.Tensor:
-    r"""2-D transposed convolution, as ``paddle.nn.functional.conv2d_transpose``, differentiable twice.
+    r"""Transposed convolution, as ``paddle.nn.functional.conv2d_transpose``, differentiable twice.
 
     The adjoint of `conv2d` in its input: every ``x[n, c, i, j]`` adds ``x · w[c]`` to the output at
     (i·stride - padding, j·stride - padding). Paddle's own has no second order on the CPU.
@@ -103,10 +103,10 @@ def conv_transpose2d(
         impl: 'auto', 'native' (compiled) or 'ref' (Paddle composition, any order of derivative).
 
     Returns:
-        [N, O, H', W'] with H' = (H - 1)·stride - 2·padding + dilation·(kh - 1) + 1 + output_padding.
+        [N, O, H', W'], H' = (H - 1)·stride - 2·padding + dilation·(kh - 1) + 1 + output_padding.
 
     Raises:
-        ValueError, TypeError: for shapes, dtypes or numbers that do not fit; the message says which.
+        ValueError, TypeError: for arguments that do not fit; the message says which.
     """
     op = "conv_transpose2d"
     check_tensor(op, "x", x, 4, "[N, C, H, W]")
@@ -138,9 +138,7 @@ def conv_transpose2d(
             f"it must be smaller."
         )
     if not _native.use_native(impl, op, x):
-        y = _conv_ref.correlate_transposed(
-            x, w, stride, (px, px, py, py), extra, dilation, groups
-        )
+        y = _conv_ref.correlate_transposed(x, w, stride, (px, px, py, py), extra, dilation, groups)
         return y if bias is None else y + bias.reshape([1, -1, 1, 1])
     return convolution(
         x,

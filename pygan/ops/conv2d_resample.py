@@ -32,14 +32,14 @@ def conv2d_resample(
 ) -> paddle.Tensor:
     r"""Upsample by ``up``, convolve with ``w``, downsample by ``down``; then bias and activation.
 
-    1. insert up-1 zeros after every pixel, pad (once, in pixels of this image), filter with ``f`` and
-       multiply by up²;
+    1. insert up-1 zeros after every pixel, pad (once, in pixels of this image), filter with ``f``
+       and multiply by up²;
     2. correlate with ``w`` (``flip_weight=False``: true convolution);
     3. filter with ``f`` and keep every down-th pixel;
     4. ``clamp(gain · act(· + bias))``, as `pygan.ops.bias_act`.
 
-    With an odd kernel of size k and ``padding=k//2`` the output is exactly ``up/down`` times the input.
-    The steps are done in the order that costs least; ×up and ×down are one operator each.
+    With an odd kernel of size k and ``padding=k//2`` the output has ``up/down`` times the size. The
+    steps are done in the order that costs least; ×up and ×down are one operator each.
 
     Args:
         x: [N, C, H, W]; float32, float64, float16 or bfloat16.
@@ -91,7 +91,7 @@ def check_weight_and_resampling(
     groups: int,
     flip_filter: bool,
 ) -> Resampling:
-    """Check what `conv2d_resample` and `modulated_conv2d` share; the padding comes back complete."""
+    """Check what `conv2d_resample` and `modulated_conv2d` share; complete the padding."""
     check_tensor(op, "w", w, 4, "[O, C/groups, kh, kw]")
     for name, factor in (("up", up), ("down", down)):
         if not isinstance(factor, int) or factor < 1:
@@ -124,10 +124,16 @@ def check_weight_and_resampling(
             )
         fw, fh = f.shape[-1], f.shape[0]
         if up > 1:
-            values = _grow(values, (fw + up - 1) // 2, (fw - up) // 2, (fh + up - 1) // 2, (fh - up) // 2)
+            values = _grow(
+                values, (fw + up - 1) // 2, (fw - up) // 2, (fh + up - 1) // 2, (fh - up) // 2
+            )
         if down > 1:
             values = _grow(
-                values, (fw - down + 1) // 2, (fw - down) // 2, (fh - down + 1) // 2, (fh - down) // 2
+                values,
+                (fw - down + 1) // 2,
+                (fw - down) // 2,
+                (fh - down + 1) // 2,
+                (fh - down) // 2,
             )
     kh, kw = w.shape[2:]
     size = [x.shape[2] * up + values[2] + values[3], x.shape[3] * up + values[0] + values[1]]

@@ -46,7 +46,7 @@ def modulated_conv2d(
     .. math:: y = \mathrm{clamp}\big(gain \cdot act(\,d \cdot \mathrm{conv}(x \cdot s,\, w)
               + strength \cdot noise + bias\,)\big)
 
-    The scaled form on the right equals the convolution with ``w' · d`` and needs no weights per sample:
+    The scaled form equals the convolution with ``w' · d`` and needs no weights per sample:
     style, demodulation, noise, bias and activation are part of one pass over the activations.
 
     Args:
@@ -72,7 +72,7 @@ def modulated_conv2d(
     In float16 and bfloat16, weights and styles are first divided by their largest magnitude per
     output channel and per sample, which demodulation undoes, so that nothing overflows.
 
-    Source: Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", section 2.2.
+    Source: Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", sec. 2.2.
     """
     del fused_modconv
     op = "modulated_conv2d"

@@ -47,15 +47,15 @@ def conv_transpose2d_oracle(x, w, stride, padding, output_padding, dilation, gro
     spread = np.zeros((n, ci, (h - 1) * stride[0] + 1, (wd - 1) * stride[1] + 1))
     spread[:, :, :: stride[0], :: stride[1]] = x
     full = (spread.shape[2] + w.shape[2] - 1, spread.shape[3] + w.shape[3] - 1)
-    out = np.zeros((n, per_group * groups, full[0] + output_padding[0], full[1] + output_padding[1]))
+    out = np.zeros(
+        (n, per_group * groups, full[0] + output_padding[0], full[1] + output_padding[1])
+    )
     for s in range(n):
         for i in range(ci):
             for o in range(per_group):
                 to = i // (ci // groups) * per_group + o
                 out[s, to, : full[0], : full[1]] += convolve2d(spread[s, i], w[i, o])
-    return out[
-        :, :, padding[0] : out.shape[2] - padding[0], padding[1] : out.shape[3] - padding[1]
-    ]
+    return out[:, :, padding[0] : out.shape[2] - padding[0], padding[1] : out.shape[3] - padding[1]]
 
 
 def error(actual, expected):
@@ -182,7 +182,9 @@ def test_transpose_is_the_adjoint(data):
         y, w, stride=stride, padding=padding, output_padding=left, dilation=dilation, groups=groups
     )
     assert back.shape == x.shape
-    np.testing.assert_allclose(float((forward * y).sum()), float((x * back).sum()), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        float((forward * y).sum()), float((x * back).sum()), rtol=1e-9, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("path", ["direct", "winograd", "onednn", "auto"])

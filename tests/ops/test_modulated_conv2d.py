@@ -1,4 +1,4 @@
-"""modulated_conv2d and conv2d_resample against numpy/scipy, their reference, and finite differences."""
+"""modulated_conv2d and conv2d_resample against numpy, scipy and finite differences."""
 
 from __future__ import annotations
 
@@ -105,9 +105,7 @@ def test_resample_matches_oracle(impl, k, up, down, flip_weight):
         flip_weight=flip_weight,
         impl=impl,
     )
-    expected = resample_oracle(
-        x, w, f.numpy().astype(np.float64), up, down, k // 2, 2, flip_weight
-    )
+    expected = resample_oracle(x, w, f.numpy().astype(np.float64), up, down, k // 2, 2, flip_weight)
     assert relative_error(y.numpy(), expected) < 1e-12
 
 
@@ -218,7 +216,7 @@ def test_gradients_where_a_scale_is_zero():
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_path_length_of_a_small_generator(fused):
-    """The regulariser that Paddle's own convolution differentiates wrongly when weights are fused."""
+    """The regulariser that Paddle's own convolution differentiates wrongly if weights are fused."""
     rng = np.random.default_rng(0)
     n, c, k = 2, 3, 4
     shapes = [(1, c, 4, 4), (5, c), (k, c, 3, 3), (5, k), (3, k, 3, 3)]
@@ -293,9 +291,7 @@ def test_half_precision_in_and_out(dtype, tolerance):
     rng = np.random.default_rng(2)
     x, w = rng.standard_normal((2, 8, 9, 7)), rng.standard_normal((5, 8, 3, 3))
     s = 50 * rng.standard_normal((2, 8))
-    half = [
-        paddle.to_tensor(a.astype(np.float32)).astype(dtype).detach() for a in (x, w, s)
-    ]
+    half = [paddle.to_tensor(a.astype(np.float32)).astype(dtype).detach() for a in (x, w, s)]
     for t in half:
         t.stop_gradient = False
     y = modulated_conv2d(*half, padding=1, act="lrelu", impl="native")
