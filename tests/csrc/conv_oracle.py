@@ -248,6 +248,8 @@ def check_random(lib, seed: int, count: int) -> None:
 
 def main() -> None:
     library, path, seed, count = sys.argv[1:]
+    import paddle  # noqa: F401  the library needs those that Paddle loads
+
     lib = ctypes.CDLL(library)
     set_path(lib, path)
     check_random(lib, int(seed), int(count))
