@@ -22,6 +22,8 @@ from pygan.ops._checks import optional_same_dtype
 from pygan.ops.bias_act import bias_act
 from pygan.ops.upfirdn2d import upfirdn2d
 
+_IS_PADDLE_2 = paddle.__version__.startswith("2.")
+
 # The numbers of csrc/modulated_conv2d/modulated_conv2d.h.
 MODE_CONV, MODE_TRANSPOSED, MODE_UP, MODE_DOWN = 0, 1, 2, 3
 _FUSED_ACTIVATIONS = {"linear": 0, "relu": 1, "lrelu": 2}
@@ -106,6 +108,10 @@ def convolution(
     e = epilogue or Epilogue()
     if transposed:
         mode = MODE_TRANSPOSED
+    if _IS_PADDLE_2 and x.shape[0] == 0:  # which has no empty results
+        size = _output_size(x, w, mode, stride, padding, dilation, resampling)
+        channels = w.shape[1] * groups if transposed else w.shape[0]
+        return paddle.zeros([0, channels, *size], dtype=x.dtype)
     fused = e.act in _FUSED_ACTIVATIONS
     taps: Optional[paddle.Tensor] = None
     fir = [0, 0, 0, 0, 0]
@@ -146,6 +152,34 @@ def convolution(
         _native.double_bits(clamp),
     )
     return y if fused else e.apply(y, "native")
+
+
+def _output_size(
+    x: paddle.Tensor,
+    w: paddle.Tensor,
+    mode: int,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    resampling: Optional[Resampling],
+) -> list[int]:
+    """[H', W'], as infer_output_size of csrc/modulated_conv2d/linear_conv.cpp."""
+    sides = padding if resampling is None else resampling.padding
+    taps = [1, 1]
+    if resampling is not None and resampling.f is not None:
+        taps = [resampling.f.shape[0], resampling.f.shape[-1]]
+    size = []
+    for axis in (0, 1):
+        extent, step = x.shape[2 + axis], stride[axis]
+        reach = (w.shape[2 + axis] - 1) * dilation[axis] + 1
+        around = sides[2 - 2 * axis] + sides[3 - 2 * axis]
+        if mode == MODE_TRANSPOSED:
+            size.append((extent - 1) * step + reach - around)
+        elif mode == MODE_UP:
+            size.append((extent - 1) * step + reach + around - (taps[axis] - 1))
+        else:
+            size.append((extent + around - (taps[axis] - 1) - reach) // step + 1)
+    return size
 
 
 def cast_epilogue(e: Epilogue, x: paddle.Tensor) -> Epilogue:
