@@ -177,6 +177,10 @@ def markdown(report: Report) -> str:
     return "\n".join(parts) + "\n"
 
 
+def _without(row: Workload, names: Sequence[str]) -> Workload:
+    return dataclasses.replace(row, cases=[c for c in row.cases if c.name not in names])
+
+
 def run(args: argparse.Namespace, suites: Sequence[str]) -> Report:
     """Run the suites with every thread count."""
     interpreters = Interpreters(torch=args.torch_python)
@@ -191,6 +195,7 @@ def run(args: argparse.Namespace, suites: Sequence[str]) -> Report:
                 rounds = args.rounds or (QUICK_ROUNDS if args.quick else module.ROUNDS)
                 rows = module.workloads(args.quick)
                 rows = [row for row in rows if args.only is None or args.only in row.name]
+                rows = [_without(row, args.skip) for row in rows]
                 results, failures = measure_all(rows, pool, rounds, module.WARMUP)
                 report.results += results
                 report.failures += failures
@@ -210,6 +215,9 @@ def main(default_suites: Sequence[str] = SUITES) -> None:
     parser.add_argument("--rounds", type=int, help="timed rounds; each suite has its own default")
     parser.add_argument("--quick", action="store_true", help="64² only, few rounds")
     parser.add_argument("--only", help="run the workloads whose name contains this")
+    parser.add_argument(
+        "--skip", nargs="+", default=[], help="competitors to leave out: Paddle ..."
+    )
     parser.add_argument("--suite", nargs="+", choices=SUITES, default=list(default_suites))
     parser.add_argument("--output", type=Path, help="write the tables to this Markdown file")
     parser.add_argument("--json", type=Path, help="write every sample to this file")
