@@ -222,7 +222,7 @@ def _info(argv: list[str]) -> int:
 def _demo(argv: list[str]) -> int:
     parser = _Parser(prog="pygan demo", description="Trains StyleGAN2 on emoji for some minutes.")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder (default demo)")
-    parser.add_argument("--minutes", type=float, default=6.5, help="of training (default 6.5)")
+    parser.add_argument("--minutes", type=float, default=6.0, help="of training (default 6)")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier demo")
     options = parser.parse_args(argv)
     if not options.minutes > 0:
