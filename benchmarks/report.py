@@ -151,7 +151,19 @@ def memory_table(peaks: Sequence[Any]) -> str:
 
 def markdown(report: Report) -> str:
     """The report as the text of docs/benchmarks.md."""
-    parts = ["## Machine and versions", "", "| | |", "|---|---|"]
+    parts = [
+        "# Benchmarks",
+        "",
+        "Written by `python -m benchmarks.report --torch-python PATH --threads 1 2 --output "
+        "docs/benchmarks.md` (suites, options and method: [benchmarks/](../benchmarks/README.md)).",
+        "PyTorch appears as users get it and, *tuned*, with an allocator that keeps its memory, as "
+        "pygan's does: the fair peer.",
+        "",
+        "## Machine and versions",
+        "",
+        "| | |",
+        "|---|---|",
+    ]
     parts += [f"| {key} | {value} |" for key, value in report.machine.items()]
     settings = ", ".join(f"`{name}={value}`" for name, value in TUNED_MALLOC.items())
     parts += [
