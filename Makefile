@@ -7,6 +7,9 @@ PADDLE ?= paddlepaddle==3.3.1
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+# CMake and Ninja come with the environment.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
 .PHONY: demo test lint format bench build clean
 .DEFAULT_GOAL := help
@@ -23,8 +26,7 @@ $(BIN)/python:
 # Installed once; `make build` after editing C++ rebuilds what changed.
 $(VENV)/.installed: setup.py pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet $(PADDLE) cmake ninja "setuptools>=64" wheel
-	PATH="$(CURDIR)/$(BIN):$$PATH" CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) \
-	  $(BIN)/python -m pip install --quiet --no-build-isolation -e .
+	$(BIN)/python -m pip install --quiet --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.test-tools: $(VENV)/.installed
@@ -32,8 +34,7 @@ $(VENV)/.test-tools: $(VENV)/.installed
 	@touch $@
 
 build: $(VENV)/.installed
-	PATH="$(CURDIR)/$(BIN):$$PATH" CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) \
-	  $(BIN)/python setup.py --quiet build_ext --inplace
+	$(BIN)/python setup.py --quiet build_ext --inplace
 
 demo: $(VENV)/.installed
 	$(BIN)/pygan demo --out demo --overwrite
