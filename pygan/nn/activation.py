@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
+from pygan.ops.bias_act import ACTIVATIONS
 
-_GAINS = {"relu": math.sqrt(2), "lrelu": math.sqrt(2), "swish": math.sqrt(2)}
 _HOMOGENEOUS = ("linear", "relu", "lrelu")
 
 
@@ -14,7 +13,7 @@ def activation_gain(act: str) -> float:
     The square root of two restores the variance that a rectifier halves (He et al. 2015, "Delving
     deep into rectifiers"); the other activations have gain one.
     """
-    return _GAINS.get(act, 1.0)
+    return ACTIVATIONS[act].gain
 
 
 def is_homogeneous(act: str) -> bool:

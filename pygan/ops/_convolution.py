@@ -10,7 +10,6 @@ first and second derivatives with three engines: forward, input gradient and wei
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
@@ -19,16 +18,13 @@ import paddle
 
 from pygan.ops import _conv_ref, _native
 from pygan.ops._checks import optional_same_dtype
-from pygan.ops.bias_act import bias_act
+from pygan.ops.bias_act import ACTIVATIONS, bias_act
 from pygan.ops.upfirdn2d import upfirdn2d
 
 _IS_PADDLE_2 = paddle.__version__.startswith("2.")
 
 # The numbers of csrc/modulated_conv2d/modulated_conv2d.h.
 MODE_CONV, MODE_TRANSPOSED, MODE_UP, MODE_DOWN = 0, 1, 2, 3
-_FUSED_ACTIVATIONS = {"linear": 0, "relu": 1, "lrelu": 2}
-_DEFAULT_ALPHA = {"lrelu": 0.2}
-_DEFAULT_GAIN = {"linear": 1.0, "relu": math.sqrt(2), "lrelu": math.sqrt(2)}
 
 
 @dataclass
@@ -51,6 +47,15 @@ class Epilogue:
             and self.act == "linear"
             and self.gain in (None, 1.0)
         )
+
+    def is_fusible(self) -> bool:
+        """Whether the convolution can take it in: its gradient reads the slope off the output."""
+        if self.act not in ("linear", "relu", "lrelu"):
+            return False
+        keeps_sign = (self.gain is None or self.gain > 0) and (
+            self.alpha is None or self.alpha >= 0
+        )
+        return self.act == "linear" or keeps_sign
 
     def apply(self, u: paddle.Tensor, impl: str) -> paddle.Tensor:
         """The epilogue as an operator of its own."""
@@ -112,7 +117,7 @@ def convolution(
         size = _output_size(x, w, mode, stride, padding, dilation, resampling)
         channels = w.shape[1] * groups if transposed else w.shape[0]
         return paddle.zeros([0, channels, *size], dtype=x.dtype)
-    fused = e.act in _FUSED_ACTIVATIONS
+    fused = e.is_fusible()
     taps: Optional[paddle.Tensor] = None
     fir = [0, 0, 0, 0, 0]
     if resampling is not None:
@@ -130,11 +135,12 @@ def convolution(
         groups,
         int(flip),
         *fir,
-        _FUSED_ACTIVATIONS[head.act],
+        ACTIVATIONS[head.act].number,
         *(_need(t) for t in (x, w, scale_in, head.scale, noise, strength, head.bias)),
     ]
-    alpha = _DEFAULT_ALPHA.get(head.act, 0.0) if head.alpha is None else head.alpha
-    gain = _DEFAULT_GAIN[head.act] if head.gain is None else head.gain
+    activation = ACTIVATIONS[head.act]
+    alpha = activation.alpha if head.alpha is None else head.alpha
+    gain = activation.gain if head.gain is None else head.gain
     clamp = -1.0 if head.clamp is None else head.clamp
     y = _native.call(
         "pg_conv2d",

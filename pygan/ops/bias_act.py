@@ -25,7 +25,7 @@ class _Activation(NamedTuple):
     gain: float
 
 
-_ACTIVATIONS = {
+ACTIVATIONS = {
     "linear": _Activation(0, 0.0, 1.0),
     "relu": _Activation(1, 0.0, _SQRT2),
     "lrelu": _Activation(2, 0.2, _SQRT2),
@@ -214,11 +214,11 @@ def _slope(u: paddle.Tensor, negative: float) -> paddle.Tensor:
 def _resolve_cached(
     act: str, alpha: Optional[float], gain: Optional[float], clamp: Optional[float]
 ) -> _Resolved:
-    if act not in _ACTIVATIONS:
+    if act not in ACTIVATIONS:
         raise ValueError(
-            f"pygan.ops.bias_act: `act` is {act!r}; it must be one of {', '.join(_ACTIVATIONS)}."
+            f"pygan.ops.bias_act: `act` is {act!r}; it must be one of {', '.join(ACTIVATIONS)}."
         )
-    number, default_alpha, default_gain = _ACTIVATIONS[act]
+    number, default_alpha, default_gain = ACTIVATIONS[act]
     for name, value in (("alpha", alpha), ("gain", gain), ("clamp", clamp)):
         if value is not None and not isinstance(value, Real):
             raise TypeError(

@@ -199,6 +199,26 @@ def test_gradients_of_the_epilogue(act, clamp):
     check_gradients(layer, x, d, noise, strength, bias, names=names, samples=2)
 
 
+@pytest.mark.parametrize(
+    ("act", "alpha", "gain"),
+    [("lrelu", -0.5, None), ("lrelu", 0.1, -2.0), ("linear", None, -1.0), ("tanh", None, 0.5)],
+)
+def test_epilogues_whose_slope_cannot_be_read_off_the_output(act, alpha, gain):
+    rng = np.random.default_rng(12)
+    x, w, s = rng.standard_normal((2, 2, 3, 4)), rng.standard_normal((3, 2, 3, 3)), None
+    s = rng.standard_normal((2, 2))
+
+    def layer(x, w, s, impl="native"):
+        return modulated_conv2d(
+            x, w, s, padding=1, act=act, alpha=alpha, gain=gain, impl=impl
+        )  # fmt: skip
+
+    inputs = [paddle.to_tensor(a) for a in (x, w, s)]
+    expected = layer(*inputs, impl="ref").numpy()
+    assert relative_error(layer(*inputs).numpy(), expected) < 1e-12
+    check_gradients(layer, x, w, s, names=["x", "w", "styles"], samples=3)
+
+
 def test_gradients_where_a_scale_is_zero():
     """There the convolution's result cannot be read off the output, and is computed."""
     rng = np.random.default_rng(6)
