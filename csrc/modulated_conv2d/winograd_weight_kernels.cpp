@@ -1,4 +1,8 @@
 // Winograd convolution: the transform of the weights U = G w G^T, and its adjoint.
+//
+// A kernel's nine taps lie together in memory, while the vectors here hold one tap of many kernels.
+// Taps are moved four at a time, 0 to 3, 4 to 7 and 5 to 8, which a transposition of 4x4 turns: the
+// overlap spares both a ninth tap on its own and accesses beyond the kernel.
 #include "common/simd_shuffle.h"
 #include "modulated_conv2d/winograd_kernels.h"
 #include "modulated_conv2d/winograd_layout.h"
@@ -7,113 +11,259 @@ namespace pygan {
 namespace PYGAN_ISA {
 namespace {
 
-constexpr int kStageInputs = 32;  // input channels transposed at a time
-constexpr int kStageFloats = kStageInputs * kOutBlock;
-static_assert(kStageFloats % kLanes == 0, "whole vectors");
+// --- Four taps of several kernels ---
 
-}  // namespace
+typedef float Quad __attribute__((vector_size(16)));
 
-void winograd_transform_weights(const WinogradMatrix& u, const WinogradWeights& weights,
-                                int64_t first, int64_t padded, int64_t begin, int64_t end) {
-  alignas(64) float stage[9][kStageFloats];
-  const int64_t channels = weights.in_channels * weights.in_phases;
-  const int64_t phase_blocks = padded / kOutBlock;
-  for (int64_t block = begin; block < end; ++block) {
-    const int64_t out_phase = block / phase_blocks;
-    const int64_t o = first + block % phase_blocks * kOutBlock;
-    const int64_t left = weights.out_channels - o;
-    const int rows = static_cast<int>(left < 0 ? 0 : left < kOutBlock ? left : kOutBlock);
-    const float* of_block =
-        weights.w + out_phase * weights.out_phase_stride + o * weights.out_stride;
-    for (int in_phase = 0; in_phase < weights.in_phases; ++in_phase) {
-      const int64_t phase = out_phase + in_phase;
-      const float (*gy)[3] = weights.matrix_y[phase / 2];
-      const float (*gx)[3] = weights.matrix_x[phase % 2];
-      for (int64_t i = 0; i < weights.in_channels; i += kStageInputs) {
-        const int64_t rest = weights.in_channels - i;
-        const int inputs = static_cast<int>(rest < kStageInputs ? rest : kStageInputs);
-        if (rows < kOutBlock || inputs < kStageInputs) __builtin_memset(stage, 0, sizeof(stage));
-        for (int r = 0; r < rows; ++r) {
-          const float* from = of_block + r * weights.out_stride +
-                              in_phase * weights.in_phase_stride + i * weights.in_stride;
-          for (int c = 0; c < inputs; ++c, from += weights.in_stride) {
-            for (int tap = 0; tap < 9; ++tap) stage[tap][c * kOutBlock + r] = from[tap];
-          }
-        }
-        float* to = u.data + (block * channels + in_phase * weights.in_channels + i) * kOutBlock;
-        for (int at = 0; at < inputs * kOutBlock; at += kLanes) {
-          VecF half[6][3];
-          for (int b = 0; b < 3; ++b) {
-            const VecF w0 = load(stage[b] + at), w1 = load(stage[3 + b] + at),
-                       w2 = load(stage[6 + b] + at);
-            for (int a = 0; a < 6; ++a) half[a][b] = gy[a][0] * w0 + gy[a][1] * w1 + gy[a][2] * w2;
-          }
-          const int valid = inputs * kOutBlock - at;
-          for (int a = 0; a < 6; ++a) {
-            for (int b = 0; b < 6; ++b) {
-              const VecF value =
-                  gx[b][0] * half[a][0] + gx[b][1] * half[a][1] + gx[b][2] * half[a][2];
-              float* p = to + (a * 6 + b) * u.stride + at;
-              if (valid >= kLanes) {
-                store(p, value);
-              } else {
-                __builtin_memcpy(p, &value, valid * sizeof(float));
-              }
-            }
-          }
+PYGAN_INLINE Quad load_quad(const float* p) {
+  Quad quad;
+  __builtin_memcpy(&quad, p, sizeof(quad));
+  return quad;
+}
+
+// 128-bit lane q: four floats at p[q].
+PYGAN_INLINE VecF load_quads(const float* const p[kQuads]) {
+#if PYGAN_VECTOR_BYTES == 64
+  __m512 v = _mm512_castps128_ps512((__m128)load_quad(p[0]));
+  v = _mm512_insertf32x4(v, (__m128)load_quad(p[1]), 1);
+  v = _mm512_insertf32x4(v, (__m128)load_quad(p[2]), 2);
+  return (VecF)_mm512_insertf32x4(v, (__m128)load_quad(p[3]), 3);
+#elif PYGAN_VECTOR_BYTES == 32
+  const __m256 v = _mm256_castps128_ps256((__m128)load_quad(p[0]));
+  return (VecF)_mm256_insertf128_ps(v, (__m128)load_quad(p[1]), 1);
+#else
+  return load_quad(p[0]);
+#endif
+}
+
+// 128-bit lane q to p + q * step.
+PYGAN_INLINE void store_quads(float* p, int64_t step, VecF v) {
+#if PYGAN_VECTOR_BYTES == 64
+  // The unmasked intrinsics make GCC 12 warn of undefined vectors of its own header.
+  constexpr __mmask8 kAll = 0xf;
+  _mm_storeu_ps(p, _mm512_maskz_extractf32x4_ps(kAll, (__m512)v, 0));
+  _mm_storeu_ps(p + step, _mm512_maskz_extractf32x4_ps(kAll, (__m512)v, 1));
+  _mm_storeu_ps(p + 2 * step, _mm512_maskz_extractf32x4_ps(kAll, (__m512)v, 2));
+  _mm_storeu_ps(p + 3 * step, _mm512_maskz_extractf32x4_ps(kAll, (__m512)v, 3));
+#elif PYGAN_VECTOR_BYTES == 32
+  _mm_storeu_ps(p, _mm256_castps256_ps128((__m256)v));
+  _mm_storeu_ps(p + step, _mm256_extractf128_ps((__m256)v, 1));
+#else
+  (void)step;
+  store(p, v);
+#endif
+}
+
+// --- The transform ---
+
+constexpr int kVectorInputs = kLanes / kOutBlock;  // input channels in a vector of U
+static_assert(kLanes % kOutBlock == 0 && kOutBlock % 4 == 0, "a vector holds whole blocks");
+constexpr int kStageVectors = 1024 / PYGAN_VECTOR_BYTES;  // a few lines of each plane at a time
+constexpr int kStageInputs = kStageVectors * kVectorInputs;
+
+// tap[t], lane c * kOutBlock + r: tap t of the kernel (r, c), which is at
+// w + r * out_stride + c * in_stride.
+PYGAN_INLINE void load_taps(VecF tap[9], const float* w, int64_t out_stride, int64_t in_stride) {
+  constexpr int kFirst[3] = {0, 4, 5};
+  VecF four[3][4];
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const float* p[3][kQuads];
+#pragma GCC unroll 4
+    for (int q = 0; q < kQuads; ++q) {
+      const float* kernel =
+          w + (4 * q + j) % kOutBlock * out_stride + (4 * q + j) / kOutBlock * in_stride;
+#pragma GCC unroll 3
+      for (int part = 0; part < 3; ++part) p[part][q] = kernel + kFirst[part];
+    }
+#pragma GCC unroll 3
+    for (int part = 0; part < 3; ++part) four[part][j] = load_quads(p[part]);
+  }
+#pragma GCC unroll 3
+  for (int part = 0; part < 3; ++part) {
+    transpose_4x4(four[part][0], four[part][1], four[part][2], four[part][3]);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) tap[kFirst[part] + j] = four[part][j];
+  }
+}
+
+// Copies `rows` by `inputs` kernels between zeros: (r, c) to copy + (c * kOutBlock + r) * 9.
+void copy_kernels(float* copy, const float* w, int64_t out_stride, int64_t in_stride, int rows,
+                  int inputs) {
+  __builtin_memset(copy, 0, kVectorInputs * kOutBlock * 9 * sizeof(float));
+  for (int c = 0; c < inputs; ++c) {
+    for (int r = 0; r < rows; ++r) {
+      __builtin_memcpy(copy + (c * kOutBlock + r) * 9, w + r * out_stride + c * in_stride,
+                       9 * sizeof(float));
+    }
+  }
+}
+
+// The 36 planes of `vectors` vectors of taps, the last of which has `valid` lanes. Planes are
+// written six at a time: few enough streams of stores, and few enough factors for the registers.
+PYGAN_INLINE void transform_taps(float* to, int64_t stride, const VecF (*tap)[9], int vectors,
+                                 int valid, const float (*gy)[3], const float (*gx)[3]) {
+  for (int a = 0; a < 6; ++a) {
+    float* of_row = to + a * 6 * stride;
+    const VecF g0 = splat(gy[a][0]), g1 = splat(gy[a][1]), g2 = splat(gy[a][2]);
+    for (int i = 0; i < vectors; ++i) {
+      VecF half[3];
+#pragma GCC unroll 3
+      for (int b = 0; b < 3; ++b)
+        half[b] = g0 * tap[i][b] + g1 * tap[i][3 + b] + g2 * tap[i][6 + b];
+      const bool whole = i + 1 < vectors || valid == kLanes;
+#pragma GCC unroll 6
+      for (int b = 0; b < 6; ++b) {
+        const VecF value = gx[b][0] * half[0] + gx[b][1] * half[1] + gx[b][2] * half[2];
+        float* p = of_row + b * stride + i * kLanes;
+        if (whole) {
+          store(p, value);
+        } else {
+          __builtin_memcpy(p, &value, valid * sizeof(float));
         }
       }
     }
   }
 }
 
-void winograd_gather_weights(float* dw, const WinogradMatrix& d, const WinogradWeights& weights,
-                             int64_t first, int64_t padded, int64_t begin, int64_t end) {
-  const int64_t phase_groups = (weights.in_channels + kLanes - 1) / kLanes;
-  const int64_t groups = phase_groups * weights.in_phases;
-  const bool folds = weights.out_phase_stride == 0 && weights.in_phase_stride == 0;
-  const int outer = folds ? 1 : weights.out_phases * weights.in_phases;
-  const int inner = folds ? weights.out_phases * weights.in_phases : 1;
-  for (int64_t o = begin; o < end; ++o) {
-    for (int64_t group = 0; group < phase_groups; ++group) {
-      const int64_t i = group * kLanes;
-      const int64_t rest = weights.in_channels - i;
-      const int inputs = static_cast<int>(rest < kLanes ? rest : kLanes);
-      for (int unfolded = 0; unfolded < outer; ++unfolded) {
-        VecF sum[9] = {};
-        for (int folded = 0; folded < inner; ++folded) {
-          const int phase = unfolded + folded;
-          const int64_t out_phase = weights.out_phases > 1 ? phase : 0;
-          const int64_t in_phase = weights.in_phases > 1 ? phase : 0;
-          const float (*gy)[3] = weights.matrix_y[phase / 2];
-          const float (*gx)[3] = weights.matrix_x[phase % 2];
-          const int64_t row = out_phase * padded + o;
-          const int64_t vector = in_phase * phase_groups + group;
-          const float* from = d.data + row / kOutBlock * groups * kOutBlock * kLanes +
-                              panel_offset(vector, groups, kOutBlock) +
-                              row % kOutBlock * panel_row(vector, groups);
-          VecF half[3][6];
-          for (int b = 0; b < 6; ++b) {
-            VecF column[3] = {};
-            for (int a = 0; a < 6; ++a) {
-              const VecF value = load(from + (a * 6 + b) * d.stride);
-              for (int tap = 0; tap < 3; ++tap) column[tap] += gy[a][tap] * value;
-            }
-            for (int tap = 0; tap < 3; ++tap) half[tap][b] = column[tap];
-          }
-          for (int ta = 0; ta < 3; ++ta) {
-            for (int b = 0; b < 6; ++b) {
-              for (int tb = 0; tb < 3; ++tb) sum[ta * 3 + tb] += gx[b][tb] * half[ta][b];
-            }
+}  // namespace
+
+void winograd_transform_weights(const WinogradMatrix& u, const WinogradWeights& weights,
+                                int64_t first, int64_t padded, int64_t begin, int64_t end) {
+  VecF tap[kStageVectors][9];
+  float copy[kVectorInputs * kOutBlock * 9];
+  const int64_t out_stride = weights.out_stride, in_stride = weights.in_stride;
+  const int64_t channels = weights.in_channels * weights.in_phases;
+  const int64_t phase_blocks = padded / kOutBlock;
+  // Blocks inside, for neighbouring blocks of transposed weights share lines and pages.
+  for (int64_t i = 0; i < weights.in_channels; i += kStageInputs) {
+    const int64_t rest = weights.in_channels - i;
+    const int inputs = static_cast<int>(rest < kStageInputs ? rest : kStageInputs);
+    const int vectors = (inputs + kVectorInputs - 1) / kVectorInputs;
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t out_phase = block / phase_blocks;
+      const int64_t o = first + block % phase_blocks * kOutBlock;
+      const int64_t left = weights.out_channels - o;
+      const int rows = static_cast<int>(left < 0 ? 0 : left < kOutBlock ? left : kOutBlock);
+      const float* of_block =
+          weights.w + out_phase * weights.out_phase_stride + o * out_stride + i * in_stride;
+      for (int in_phase = 0; in_phase < weights.in_phases; ++in_phase) {
+        // Phases that are expanded from the same weights need them but once.
+        const bool loaded = in_phase > 0 && weights.in_phase_stride == 0;
+        for (int at = 0; at < vectors && !loaded; ++at) {
+          const int c = at * kVectorInputs;
+          const float* from = of_block + in_phase * weights.in_phase_stride + c * in_stride;
+          if (rows == kOutBlock && c + kVectorInputs <= inputs) {
+            load_taps(tap[at], from, out_stride, in_stride);
+          } else {
+            copy_kernels(copy, from, out_stride, in_stride, rows,
+                         inputs - c < kVectorInputs ? inputs - c : kVectorInputs);
+            load_taps(tap[at], copy, 9, 9 * kOutBlock);
           }
         }
-        alignas(64) float stage[9][kLanes];
-        for (int tap = 0; tap < 9; ++tap) store(stage[tap], sum[tap]);
-        float* to = dw + (first + o) * weights.out_stride + i * weights.in_stride +
-                    (weights.out_phases > 1 ? weights.out_phase_stride : weights.in_phase_stride) *
-                        unfolded;
-        for (int c = 0; c < inputs; ++c, to += weights.in_stride) {
-          for (int tap = 0; tap < 9; ++tap) to[tap] = stage[tap][c];
+        const int64_t phase = out_phase + in_phase;
+        transform_taps(u.data + (block * channels + in_phase * weights.in_channels + i) * kOutBlock,
+                       u.stride, tap, vectors, inputs * kOutBlock - (vectors - 1) * kLanes,
+                       weights.matrix_y[phase / 2], weights.matrix_x[phase % 2]);
+      }
+    }
+  }
+}
+
+// --- The adjoint ---
+
+namespace {
+
+constexpr int kRunGroups = 12;  // groups of input channels at a time
+
+// sum[t] (+)= tap t of the adjoint for one vector of kernels. Plane k of it is at from + k *
+// stride; what lies `ahead` of that will be needed soon.
+PYGAN_INLINE void add_adjoint(VecF sum[9], bool accumulate, const float* from, int64_t ahead,
+                              int64_t stride, const float (*gy)[3], const float (*gx)[3]) {
+  VecF total[9];
+#pragma GCC unroll 9
+  for (int tap = 0; tap < 9; ++tap) total[tap] = accumulate ? sum[tap] : VecF{};
+#pragma GCC unroll 1
+  for (int a = 0; a < 6; ++a) {
+    VecF row[3] = {};
+#pragma GCC unroll 6
+    for (int b = 0; b < 6; ++b, from += stride) {
+      const VecF value = load(from);
+      __builtin_prefetch(from + ahead);
+#pragma GCC unroll 3
+      for (int tap = 0; tap < 3; ++tap) row[tap] += gx[b][tap] * value;
+    }
+#pragma GCC unroll 3
+    for (int ta = 0; ta < 3; ++ta) {
+#pragma GCC unroll 3
+      for (int tb = 0; tb < 3; ++tb) total[ta * 3 + tb] += gy[a][ta] * row[tb];
+    }
+  }
+#pragma GCC unroll 9
+  for (int tap = 0; tap < 9; ++tap) sum[tap] = total[tap];
+}
+
+// Kernel c to to + c * 9: the kernels of successive input channels of dw follow each other.
+PYGAN_INLINE void store_taps(float* to, const VecF tap[9]) {
+  constexpr int kFirst[3] = {0, 4, 5};
+#pragma GCC unroll 3
+  for (int part = 0; part < 3; ++part) {
+    const VecF* t = tap + kFirst[part];
+    VecF four[4] = {t[0], t[1], t[2], t[3]};
+    transpose_4x4(four[0], four[1], four[2], four[3]);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) store_quads(to + j * 9 + kFirst[part], 4 * 9, four[j]);
+  }
+}
+
+}  // namespace
+
+void winograd_gather_weights(float* dw, const WinogradMatrix& d, const WinogradWeights& weights,
+                             int64_t first, int64_t padded, int64_t begin, int64_t end) {
+  VecF sum[kRunGroups][9];
+  const int64_t phase_groups = (weights.in_channels + kLanes - 1) / kLanes;
+  const int64_t groups = phase_groups * weights.in_phases;
+  const int phases = weights.out_phases * weights.in_phases;
+  const bool folds = weights.out_phase_stride == 0 && weights.in_phase_stride == 0;
+  const int64_t phase_stride =
+      weights.out_phases > 1 ? weights.out_phase_stride : weights.in_phase_stride;
+  for (int64_t o = begin; o < end; ++o) {
+    // A run stays in one phase's planes at a time: four phases of them would exceed the TLB.
+    for (int64_t run = 0; run < phase_groups; run += kRunGroups) {
+      const int64_t left = phase_groups - run;
+      const int count = static_cast<int>(left < kRunGroups ? left : kRunGroups);
+      for (int phase = 0; phase < phases; ++phase) {
+        const int64_t row = (weights.out_phases > 1 ? phase * padded : 0) + o;
+        const int64_t vector = (weights.in_phases > 1 ? phase * phase_groups : 0) + run;
+        const float* of_block = d.data + row / kOutBlock * groups * kOutBlock * kLanes;
+        int64_t panel = panel_of(vector, groups);
+        int64_t left_edge = panel_begin(panel, groups);
+        int64_t right_edge = panel_begin(panel + 1, groups);
+        for (int i = 0; i < count; ++i) {
+          if (vector + i == right_edge) {
+            left_edge = right_edge;
+            right_edge = panel_begin(++panel + 1, groups);
+          }
+          const int64_t width = right_edge - left_edge;
+          const float* from =
+              of_block +
+              (left_edge * kOutBlock + row % kOutBlock * width + (vector + i - left_edge)) * kLanes;
+          add_adjoint(sum[i], folds && phase > 0, from, width * kOutBlock * kLanes, d.stride,
+                      weights.matrix_y[phase / 2], weights.matrix_x[phase % 2]);
+        }
+        if (folds && phase + 1 < phases) continue;
+        float* of_run =
+            dw + (first + o) * weights.out_stride + run * kLanes * 9 + phase * phase_stride;
+        for (int i = 0; i < count; ++i) {
+          float* of_group = of_run + i * kLanes * 9;
+          const int64_t inputs = weights.in_channels - (run + i) * kLanes;
+          if (inputs >= kLanes) {
+            store_taps(of_group, sum[i]);
+          } else {
+            float copy[kLanes * 9];
+            store_taps(copy, sum[i]);
+            __builtin_memcpy(of_group, copy, inputs * 9 * sizeof(float));
+          }
         }
       }
     }
