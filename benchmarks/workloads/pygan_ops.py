@@ -22,7 +22,9 @@ def versions() -> dict[str, str]:
     return {
         "paddle": paddle.__version__,
         "pygan": pygan.__version__,
-        "native operators": str(info),
+        "native operators": f"{info['cpu_isa']}, oneDNN {info['onednn']}"
+        if info["available"]
+        else f"none: {info['reason']}",
     }
 
 
