@@ -53,5 +53,13 @@ format: $(VENV)/.test-tools
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cc')
 
+$(VENV)-torch/bin/python:
+	$(PYTHON) -m venv $(VENV)-torch
+	$@ -m pip install --quiet torch==2.13.0 numpy
+
+bench: $(VENV)/.test-tools build $(VENV)-torch/bin/python
+	$(BIN)/python -m benchmarks.report --torch-python $(VENV)-torch/bin/python \
+	  --threads 1 2 --output docs/benchmarks.md
+
 clean:
 	rm -rf build pygan/_C.so pygan/_C.json
