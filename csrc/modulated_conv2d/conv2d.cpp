@@ -1,6 +1,7 @@
 #include "modulated_conv2d/conv2d.h"
 
 #include "modulated_conv2d/direct.h"
+#include "modulated_conv2d/epilogue_pass.h"
 #include "modulated_conv2d/onednn.h"
 #include "modulated_conv2d/plan.h"
 #include "modulated_conv2d/pointwise.h"
@@ -13,13 +14,17 @@ thread_local const char* t_last_path = "";
 
 void took(ConvPath path) { t_last_path = path_name(path); }
 
-WinogradShape winograd_shape(const ConvShape& s, int64_t ci, int64_t co) {
+// The correlation as a form of the Winograd convolution, or its adjoint in x.
+WinogradShape winograd_shape(const ConvShape& s, bool adjoint) {
   WinogradShape shape;
   shape.n = s.n;
-  shape.ci = ci;
-  shape.co = co;
-  shape.h = s.h;
-  shape.w = s.w;
+  shape.ci = adjoint ? s.co : s.ci;
+  shape.co = adjoint ? s.ci : s.co;
+  shape.h = s.oh;
+  shape.w = s.ow;
+  shape.form = s.stride_y == 1 ? WinogradForm::same
+               : adjoint       ? WinogradForm::transposed
+                               : WinogradForm::strided;
   return shape;
 }
 
@@ -28,7 +33,7 @@ bool float_forward(ConvPath path, float* y, const float* x, const float* w, cons
                    const Epilogue<float>& epilogue, const ConvShape& s) {
   if (path == ConvPath::onednn) return onednn_forward(y, x, w, x_scale, epilogue, s);
   if (path != ConvPath::winograd) return false;
-  winograd_forward(y, x, w, /*transpose=*/false, x_scale, epilogue, winograd_shape(s, s.ci, s.co));
+  winograd_forward(y, x, w, /*transpose=*/false, x_scale, epilogue, winograd_shape(s, false));
   return true;
 }
 bool float_forward(ConvPath, double*, const double*, const double*, const double*,
@@ -40,8 +45,11 @@ bool float_input_grad(ConvPath path, float* dx, const float* dy, const float* w,
                       const float* dy_scale, const Epilogue<float>& epilogue, const ConvShape& s) {
   if (path == ConvPath::onednn) return onednn_input_grad(dx, dy, w, dy_scale, epilogue, s);
   if (path != ConvPath::winograd) return false;
-  winograd_forward(dx, dy, w, /*transpose=*/true, dy_scale, epilogue,
-                   winograd_shape(s, s.co, s.ci));
+  const WinogradShape shape = winograd_shape(s, true);
+  const bool apart = shape.form == WinogradForm::transposed;  // it has no epilogue
+  winograd_forward(dx, dy, w, /*transpose=*/true, dy_scale, apart ? Epilogue<float>{} : epilogue,
+                   shape);
+  if (apart) apply_epilogue<float>(dx, epilogue, s.n, s.ci, s.input_area());
   return true;
 }
 bool float_input_grad(ConvPath, double*, const double*, const double*, const double*,
@@ -53,7 +61,7 @@ bool float_weight_grad(ConvPath path, float* dw, const float* x, const float* dy
                        const float* x_scale, const float* dy_scale, const ConvShape& s) {
   if (path == ConvPath::onednn) return onednn_weight_grad(dw, x, dy, x_scale, dy_scale, s);
   if (path != ConvPath::winograd) return false;
-  winograd_weight_grad(dw, x, dy, x_scale, dy_scale, winograd_shape(s, s.ci, s.co));
+  winograd_weight_grad(dw, x, dy, x_scale, dy_scale, winograd_shape(s, false));
   return true;
 }
 bool float_weight_grad(ConvPath, double*, const double*, const double*, const double*,

@@ -1,16 +1,12 @@
-// The four modes of the linear map C, in terms of the engines of conv2d.h, of upfirdn2d, and, for
-// the layers of StyleGAN2, of the polyphase Winograd convolution, which does both at once.
+// The four modes of the linear map C, in terms of the engines of conv2d.h and of upfirdn2d.
 #include "modulated_conv2d/linear_conv.h"
 
-#include <cmath>
 #include <stdexcept>
 
 #include "common/parallel.h"
 #include "common/scratch.h"
 #include "modulated_conv2d/conv2d.h"
 #include "modulated_conv2d/epilogue_pass.h"
-#include "modulated_conv2d/plan.h"
-#include "modulated_conv2d/winograd.h"
 #include "upfirdn2d/upfirdn2d.h"
 
 namespace pygan {
@@ -85,30 +81,6 @@ Upfirdn2dParams fir_of(const LinearConv& c, const ConvShape& s) {
   return p;
 }
 
-// The filter as an outer product of four taps by four; false where it is none.
-bool separable_taps(const LinearConv& c, double y[4], double x[4]) {
-  if (c.fir_h != 4 || c.fir_w != 4) return false;
-  if (c.fir_separable) {
-    for (int k = 0; k < 4; ++k) y[k] = x[k] = c.fir[k];
-    return true;
-  }
-  int pivot = 0;
-  for (int i = 1; i < 16; ++i) {
-    if (std::fabs(c.fir[i]) > std::fabs(c.fir[pivot])) pivot = i;
-  }
-  const double largest = c.fir[pivot];
-  if (largest == 0) return false;
-  const double root = std::sqrt(std::fabs(largest));
-  for (int k = 0; k < 4; ++k) {
-    x[k] = c.fir[pivot / 4 * 4 + k] / root;
-    y[k] = c.fir[k * 4 + pivot % 4] / largest * root;
-  }
-  for (int i = 0; i < 16; ++i) {
-    if (std::fabs(y[i / 4] * x[i % 4] - c.fir[i]) > 1e-7 * std::fabs(largest)) return false;
-  }
-  return true;
-}
-
 // out[b][a] = in[a][b] per group (each entry one kernel of `taps` values), or a plain copy when not
 // `exchange`; kernels are mirrored on request.
 template <typename T>
@@ -158,98 +130,6 @@ const T* correlation_weights(const T* w, const LinearConv& c, Scratch& scratch) 
   return out;
 }
 
-// The polyphase form of StyleGAN2's up and down layers, where it applies and pays.
-struct Polyphase {
-  WinogradShape shape;  // of the forward pass
-  PolyphaseFilter filter;
-};
-
-// Where it pays: it needs as many multiplications as a transposed convolution, and gains by writing
-// the large side once, filter and epilogue included. Against transposed or strided convolution and
-// FIR (batch 4, one thread): an up layer's forward pass takes 0.77 of the time at 128 -> 64
-// channels on 128x128, 0.94 at 256 -> 128 on 64x64, 1.05 at 512 -> 256 on 32x32; a down layer's
-// input gradient 0.74 at 64 -> 128 on 256x256, 0.94 at 128 -> 256, 1.2 at 256 -> 512. Reading the
-// large side polyphase (the other direction, and weight gradients) takes 1.0 to 1.5 times as long.
-bool polyphase_is_faster(ConvOp op, const LinearConv& c) {
-  const bool up = c.mode == ConvMode::up;
-  const int64_t pixels = c.n * (up ? c.h * c.w : c.oh * c.ow);
-  if (pixels < 4 * 16 * 16) return false;
-  return up ? op == ConvOp::forward && c.ci <= 256 : op == ConvOp::input_grad && c.co <= 256;
-}
-
-template <typename T>
-bool polyphase_of(ConvOp, const LinearConv&, Polyphase*) {
-  return false;
-}
-template <>
-bool polyphase_of<float>(ConvOp op, const LinearConv& c, Polyphase* p) {
-  const bool up = c.mode == ConvMode::up;
-  if (!up && c.mode != ConvMode::down) return false;
-  const int64_t around = up ? 1 : 2;
-  if (c.kh != 3 || c.kw != 3 || c.stride_y != 2 || c.stride_x != 2 || c.groups != 1 ||
-      c.fir_left != around || c.fir_right != around || c.fir_top != around ||
-      c.fir_bottom != around || (!up && (c.h % 2 != 0 || c.w % 2 != 0))) {
-    return false;
-  }
-  double taps_y[4], taps_x[4];
-  if (!separable_taps(c, taps_y, taps_x)) return false;
-  p->shape.n = c.n;
-  p->shape.ci = c.ci;
-  p->shape.co = c.co;
-  p->shape.h = up ? c.h : c.oh;
-  p->shape.w = up ? c.w : c.ow;
-  p->shape.input_space_to_depth = !up;
-  p->shape.output_depth_to_space = up;
-  if (!winograd_supports(p->shape)) return false;
-  if (!path_is_wanted(ConvPath::winograd, polyphase_is_faster(op, c))) return false;
-  for (int k = 0; k < 4; ++k) {
-    const int tap = c.fir_flip ? k : 3 - k;
-    p->filter.y[k] = static_cast<float>(taps_y[tap] * (up ? 2 : 1));
-    p->filter.x[k] = static_cast<float>(taps_x[tap] * (up ? 2 : 1));
-  }
-  return true;
-}
-
-// The polyphase engine correlates with the weights as they are stored; a true convolution has them
-// mirrored.
-const float* polyphase_weights(const float* w, const LinearConv& c, Scratch& scratch) {
-  if (!c.flip) return w;
-  float* out = scratch.get<float>(c.w_size());
-  arrange_weights<float>(out, w, c.co, c.ci, 9, 1, false, true);
-  return out;
-}
-
-void polyphase_forward(float* y, const float* x, const float* w, const float* s,
-                       const Epilogue<float>& epilogue, const LinearConv& c, const Polyphase& p) {
-  Scratch scratch;
-  winograd_forward(y, x, polyphase_weights(w, c, scratch), false, s, epilogue, p.shape, &p.filter);
-}
-void polyphase_input_grad(float* dx, const float* dy, const float* w, const LinearConv& c,
-                          const Polyphase& p) {
-  Scratch scratch;
-  WinogradShape shape = p.shape;
-  shape.ci = p.shape.co;
-  shape.co = p.shape.ci;
-  shape.input_space_to_depth = p.shape.output_depth_to_space;
-  shape.output_depth_to_space = p.shape.input_space_to_depth;
-  winograd_forward(dx, dy, polyphase_weights(w, c, scratch), true, nullptr, Epilogue<float>{},
-                   shape, &p.filter);
-}
-void polyphase_weight_grad(float* dw, const float* x, const float* s, const float* dy,
-                           const LinearConv& c, const Polyphase& p) {
-  Scratch scratch;
-  float* out = c.flip ? scratch.get<float>(c.w_size()) : dw;
-  winograd_weight_grad(out, x, dy, s, nullptr, p.shape, &p.filter);
-  if (c.flip) arrange_weights<float>(dw, out, c.co, c.ci, 9, 1, false, true);
-}
-// Never called: polyphase_of<double> is false.
-void polyphase_forward(double*, const double*, const double*, const double*,
-                       const Epilogue<double>&, const LinearConv&, const Polyphase&) {}
-void polyphase_input_grad(double*, const double*, const double*, const LinearConv&,
-                          const Polyphase&) {}
-void polyphase_weight_grad(double*, const double*, const double*, const double*, const LinearConv&,
-                           const Polyphase&) {}
-
 }  // namespace
 
 const char* linear_last_path() { return t_last_path; }
@@ -257,12 +137,6 @@ const char* linear_last_path() { return t_last_path; }
 template <typename T>
 void linear_forward(T* y, const T* x, const T* w, const T* s, const Epilogue<T>& epilogue,
                     const LinearConv& c) {
-  Polyphase polyphase;
-  if (polyphase_of<T>(ConvOp::forward, c, &polyphase)) {
-    polyphase_forward(y, x, w, s, epilogue, c, polyphase);
-    t_last_path = "winograd";
-    return;
-  }
   Scratch scratch;
   const ConvShape shape = shape_of(c);
   const T* weights = correlation_weights<T>(w, c, scratch);
@@ -292,12 +166,6 @@ void linear_forward(T* y, const T* x, const T* w, const T* s, const Epilogue<T>&
 
 template <typename T>
 void linear_input_grad(T* dx, const T* dy, const T* w, const LinearConv& c) {
-  Polyphase polyphase;
-  if (polyphase_of<T>(ConvOp::input_grad, c, &polyphase)) {
-    polyphase_input_grad(dx, dy, w, c, polyphase);
-    t_last_path = "winograd";
-    return;
-  }
   Scratch scratch;
   const ConvShape shape = shape_of(c);
   const T* weights = correlation_weights<T>(w, c, scratch);
@@ -326,12 +194,6 @@ void linear_input_grad(T* dx, const T* dy, const T* w, const LinearConv& c) {
 
 template <typename T>
 void linear_weight_grad(T* dw, const T* x, const T* s, const T* dy, const LinearConv& c) {
-  Polyphase polyphase;
-  if (polyphase_of<T>(ConvOp::weight_grad, c, &polyphase)) {
-    polyphase_weight_grad(dw, x, s, dy, c, polyphase);
-    t_last_path = "winograd";
-    return;
-  }
   Scratch scratch;
   const ConvShape shape = shape_of(c);
   const Arrangement arranged = arrangement_of(c);

@@ -31,9 +31,14 @@ std::atomic<int>& wish() {
 }
 
 bool winograd_fits(const ConvShape& s) {
-  return s.kh == 3 && s.kw == 3 && s.stride_y == 1 && s.stride_x == 1 && s.dilation_y == 1 &&
-         s.dilation_x == 1 && s.groups == 1 && s.pad_top == 1 && s.pad_left == 1 && s.oh == s.h &&
-         s.ow == s.w;
+  if (s.kh != 3 || s.kw != 3 || s.dilation_y != 1 || s.dilation_x != 1 || s.groups != 1) {
+    return false;
+  }
+  if (s.stride_y == 1 && s.stride_x == 1) {
+    return s.pad_top == 1 && s.pad_left == 1 && s.oh == s.h && s.ow == s.w;
+  }
+  return s.stride_y == 2 && s.stride_x == 2 && s.pad_top == 0 && s.pad_left == 0 &&
+         s.h == 2 * s.oh + 1 && s.w == 2 * s.ow + 1;
 }
 
 // Measured against oneDNN 3.6.2 of Paddle 3.3.1 on one core of a shared Zen 4 EPYC (AVX-512, 1 MB
@@ -117,11 +122,6 @@ ConvPath choose_path(ConvOp op, const ConvShape& shape, bool is_float) {
     return ConvPath::onednn;
   }
   return ConvPath::direct;
-}
-
-bool path_is_wanted(ConvPath path, bool worth_it) {
-  const int asked = wish().load(std::memory_order_relaxed);
-  return asked == kAuto ? worth_it : asked == static_cast<int>(path);
 }
 
 const char* asked_conv_path() {

@@ -25,10 +25,6 @@ bool path_supports(ConvPath path, ConvOp op, const ConvShape& shape, bool is_flo
 // in the environment.
 ConvPath choose_path(ConvOp op, const ConvShape& shape, bool is_float);
 
-// For a caller that has `path` as an alternative to choose_path: true if that path was asked for,
-// or if none was and it is `worth_it` by the caller's own measure.
-bool path_is_wanted(ConvPath path, bool worth_it);
-
 // Asks for a path on all threads from now on: "direct", "pointwise", "onednn", "winograd" or
 // "auto". Returns false, and changes nothing, on any other name.
 bool set_conv_path(const char* name);

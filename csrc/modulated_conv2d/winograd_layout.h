@@ -46,26 +46,40 @@ PYGAN_INLINE VecF load_of_samples(const float* values, int64_t stride, const int
 // The functions of the table, described in winograd_kernels.h.
 void winograd_describe_tiles(WinogradTileVector* vectors, const WinogradTiles& tiles, int64_t begin,
                              int64_t end);
-void winograd_transform_input(const WinogradMatrix& v, const WinogradInput& input,
-                              const WinogradTileVector* vectors, int64_t count, int64_t begin,
-                              int64_t end);
+#define PYGAN_WINOGRAD_INPUT(name)                               \
+  void name(const WinogradMatrix& v, const WinogradInput& input, \
+            const WinogradTileVector* vectors, int64_t count, int64_t begin, int64_t end)
+PYGAN_WINOGRAD_INPUT(winograd_transform_input);
+PYGAN_WINOGRAD_INPUT(winograd_transform_input_strided);
+PYGAN_WINOGRAD_INPUT(winograd_transform_input_transposed);
+#undef PYGAN_WINOGRAD_INPUT
 void winograd_transform_weights(const WinogradMatrix& u, const WinogradWeights& weights,
-                                int64_t first, int64_t padded, int64_t begin, int64_t end);
-void winograd_multiply(const WinogradMatrix& m, const WinogradMatrix& u, const WinogradMatrix& v,
-                       int64_t channels, int64_t vectors, int64_t blocks, int64_t begin,
-                       int64_t end);
-void winograd_transform_output(const WinogradOutput& output, const WinogradMatrix& m,
-                               const WinogradTileVector* vectors, int64_t count, int64_t first,
-                               int64_t padded, int64_t begin, int64_t end);
-void winograd_gather_input(const WinogradMatrix& v, const WinogradInput& input, int64_t tile_begin,
-                           int64_t block, int64_t first, int64_t last, int64_t begin, int64_t end);
-void winograd_gather_output(const WinogradMatrix& y, const WinogradInput& dy, int64_t tile_begin,
-                            int64_t block, int64_t first, int64_t last, int64_t begin, int64_t end);
-void winograd_multiply_transposed(const WinogradMatrix& d, const WinogradMatrix& y,
-                                  const WinogradMatrix& v, int64_t tiles, const WinogradRows& rows,
-                                  int64_t groups, bool accumulate, int64_t begin, int64_t end);
+                                int64_t first, int64_t begin, int64_t end);
+void winograd_multiply(const WinogradProducts& products, const WinogradMatrix& m,
+                       const WinogradMatrix& u, const WinogradMatrix& v, int64_t channels,
+                       int64_t vectors, int64_t blocks, int64_t begin, int64_t end);
+#define PYGAN_WINOGRAD_OUTPUT(name)                                                          \
+  void name(const WinogradOutput& output, const WinogradMatrix& m,                           \
+            const WinogradTileVector* vectors, int64_t count, int64_t first, int64_t padded, \
+            int64_t begin, int64_t end)
+PYGAN_WINOGRAD_OUTPUT(winograd_transform_output);
+PYGAN_WINOGRAD_OUTPUT(winograd_transform_output_strided);
+PYGAN_WINOGRAD_OUTPUT(winograd_transform_output_transposed);
+#undef PYGAN_WINOGRAD_OUTPUT
+#define PYGAN_WINOGRAD_GATHER(name)                                                  \
+  void name(const WinogradMatrix& to, const WinogradInput& from, int64_t tile_begin, \
+            int64_t block, int64_t first, int64_t last, int64_t begin, int64_t end)
+PYGAN_WINOGRAD_GATHER(winograd_gather_input);
+PYGAN_WINOGRAD_GATHER(winograd_gather_input_strided);
+PYGAN_WINOGRAD_GATHER(winograd_gather_output);
+PYGAN_WINOGRAD_GATHER(winograd_gather_output_strided);
+#undef PYGAN_WINOGRAD_GATHER
+void winograd_multiply_transposed(const WinogradProducts& products, const WinogradMatrix& d,
+                                  const WinogradMatrix& y, const WinogradMatrix& v, int64_t tiles,
+                                  const WinogradRows& rows, int64_t groups, bool accumulate,
+                                  int64_t begin, int64_t end);
 void winograd_gather_weights(float* dw, const WinogradMatrix& d, const WinogradWeights& weights,
-                             int64_t first, int64_t padded, int64_t begin, int64_t end);
+                             int64_t first, int64_t begin, int64_t end);
 
 }  // namespace PYGAN_ISA
 }  // namespace pygan

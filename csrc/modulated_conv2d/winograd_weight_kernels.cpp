@@ -102,10 +102,10 @@ void copy_kernels(float* copy, const float* w, int64_t out_stride, int64_t in_st
 // The 36 planes of `vectors` vectors of taps, the last of which has `valid` lanes. Planes are
 // written six at a time: few enough streams of stores, and few enough factors for the registers.
 PYGAN_INLINE void transform_taps(float* to, int64_t stride, const VecF (*tap)[9], int vectors,
-                                 int valid, const float (*gy)[3], const float (*gx)[3]) {
+                                 int valid, const float (*g)[3]) {
   for (int a = 0; a < 6; ++a) {
     float* of_row = to + a * 6 * stride;
-    const VecF g0 = splat(gy[a][0]), g1 = splat(gy[a][1]), g2 = splat(gy[a][2]);
+    const VecF g0 = splat(g[a][0]), g1 = splat(g[a][1]), g2 = splat(g[a][2]);
     for (int i = 0; i < vectors; ++i) {
       VecF half[3];
 #pragma GCC unroll 3
@@ -114,7 +114,7 @@ PYGAN_INLINE void transform_taps(float* to, int64_t stride, const VecF (*tap)[9]
       const bool whole = i + 1 < vectors || valid == kLanes;
 #pragma GCC unroll 6
       for (int b = 0; b < 6; ++b) {
-        const VecF value = gx[b][0] * half[0] + gx[b][1] * half[1] + gx[b][2] * half[2];
+        const VecF value = g[b][0] * half[0] + g[b][1] * half[1] + g[b][2] * half[2];
         float* p = of_row + b * stride + i * kLanes;
         if (whole) {
           store(p, value);
@@ -129,43 +129,33 @@ PYGAN_INLINE void transform_taps(float* to, int64_t stride, const VecF (*tap)[9]
 }  // namespace
 
 void winograd_transform_weights(const WinogradMatrix& u, const WinogradWeights& weights,
-                                int64_t first, int64_t padded, int64_t begin, int64_t end) {
+                                int64_t first, int64_t begin, int64_t end) {
   VecF tap[kStageVectors][9];
   float copy[kVectorInputs * kOutBlock * 9];
   const int64_t out_stride = weights.out_stride, in_stride = weights.in_stride;
-  const int64_t channels = weights.in_channels * weights.in_phases;
-  const int64_t phase_blocks = padded / kOutBlock;
+  const int64_t channels = weights.in_channels;
   // Blocks inside, for neighbouring blocks of transposed weights share lines and pages.
-  for (int64_t i = 0; i < weights.in_channels; i += kStageInputs) {
-    const int64_t rest = weights.in_channels - i;
-    const int inputs = static_cast<int>(rest < kStageInputs ? rest : kStageInputs);
+  for (int64_t i = 0; i < channels; i += kStageInputs) {
+    const int inputs = static_cast<int>(channels - i < kStageInputs ? channels - i : kStageInputs);
     const int vectors = (inputs + kVectorInputs - 1) / kVectorInputs;
     for (int64_t block = begin; block < end; ++block) {
-      const int64_t out_phase = block / phase_blocks;
-      const int64_t o = first + block % phase_blocks * kOutBlock;
+      const int64_t o = first + block * kOutBlock;
       const int64_t left = weights.out_channels - o;
       const int rows = static_cast<int>(left < 0 ? 0 : left < kOutBlock ? left : kOutBlock);
-      const float* of_block =
-          weights.w + out_phase * weights.out_phase_stride + o * out_stride + i * in_stride;
-      for (int in_phase = 0; in_phase < weights.in_phases; ++in_phase) {
-        // Phases that are expanded from the same weights need them but once.
-        const bool loaded = in_phase > 0 && weights.in_phase_stride == 0;
-        for (int at = 0; at < vectors && !loaded; ++at) {
-          const int c = at * kVectorInputs;
-          const float* from = of_block + in_phase * weights.in_phase_stride + c * in_stride;
-          if (rows == kOutBlock && c + kVectorInputs <= inputs) {
-            load_taps(tap[at], from, out_stride, in_stride);
-          } else {
-            copy_kernels(copy, from, out_stride, in_stride, rows,
-                         inputs - c < kVectorInputs ? inputs - c : kVectorInputs);
-            load_taps(tap[at], copy, 9, 9 * kOutBlock);
-          }
+      const float* of_block = weights.w + o * out_stride + i * in_stride;
+      for (int at = 0; at < vectors; ++at) {
+        const int c = at * kVectorInputs;
+        const float* from = of_block + c * in_stride;
+        if (rows == kOutBlock && c + kVectorInputs <= inputs) {
+          load_taps(tap[at], from, out_stride, in_stride);
+        } else {
+          copy_kernels(copy, from, out_stride, in_stride, rows,
+                       inputs - c < kVectorInputs ? inputs - c : kVectorInputs);
+          load_taps(tap[at], copy, 9, 9 * kOutBlock);
         }
-        const int64_t phase = out_phase + in_phase;
-        transform_taps(u.data + (block * channels + in_phase * weights.in_channels + i) * kOutBlock,
-                       u.stride, tap, vectors, inputs * kOutBlock - (vectors - 1) * kLanes,
-                       weights.matrix_y[phase / 2], weights.matrix_x[phase % 2]);
       }
+      transform_taps(u.data + (block * channels + i) * kOutBlock, u.stride, tap, vectors,
+                     inputs * kOutBlock - (vectors - 1) * kLanes, weights.matrix);
     }
   }
 }
@@ -174,15 +164,11 @@ void winograd_transform_weights(const WinogradMatrix& u, const WinogradWeights& 
 
 namespace {
 
-constexpr int kRunGroups = 12;  // groups of input channels at a time
-
-// sum[t] (+)= tap t of the adjoint for one vector of kernels. Plane k of it is at from + k *
-// stride; what lies `ahead` of that will be needed soon.
-PYGAN_INLINE void add_adjoint(VecF sum[9], bool accumulate, const float* from, int64_t ahead,
-                              int64_t stride, const float (*gy)[3], const float (*gx)[3]) {
-  VecF total[9];
-#pragma GCC unroll 9
-  for (int tap = 0; tap < 9; ++tap) total[tap] = accumulate ? sum[tap] : VecF{};
+// sum[t] = tap t of the adjoint for one vector of kernels. Plane k of it is at from + k * stride;
+// what lies `ahead` of that will be needed soon.
+PYGAN_INLINE void adjoint(VecF sum[9], const float* from, int64_t ahead, int64_t stride,
+                          const float (*g)[3]) {
+  VecF total[9] = {};
 #pragma GCC unroll 1
   for (int a = 0; a < 6; ++a) {
     VecF row[3] = {};
@@ -191,12 +177,12 @@ PYGAN_INLINE void add_adjoint(VecF sum[9], bool accumulate, const float* from, i
       const VecF value = load(from);
       __builtin_prefetch(from + ahead);
 #pragma GCC unroll 3
-      for (int tap = 0; tap < 3; ++tap) row[tap] += gx[b][tap] * value;
+      for (int tap = 0; tap < 3; ++tap) row[tap] += g[b][tap] * value;
     }
 #pragma GCC unroll 3
     for (int ta = 0; ta < 3; ++ta) {
 #pragma GCC unroll 3
-      for (int tb = 0; tb < 3; ++tb) total[ta * 3 + tb] += gy[a][ta] * row[tb];
+      for (int tb = 0; tb < 3; ++tb) total[ta * 3 + tb] += g[a][ta] * row[tb];
     }
   }
 #pragma GCC unroll 9
@@ -219,52 +205,31 @@ PYGAN_INLINE void store_taps(float* to, const VecF tap[9]) {
 }  // namespace
 
 void winograd_gather_weights(float* dw, const WinogradMatrix& d, const WinogradWeights& weights,
-                             int64_t first, int64_t padded, int64_t begin, int64_t end) {
-  VecF sum[kRunGroups][9];
-  const int64_t phase_groups = (weights.in_channels + kLanes - 1) / kLanes;
-  const int64_t groups = phase_groups * weights.in_phases;
-  const int phases = weights.out_phases * weights.in_phases;
-  const bool folds = weights.out_phase_stride == 0 && weights.in_phase_stride == 0;
-  const int64_t phase_stride =
-      weights.out_phases > 1 ? weights.out_phase_stride : weights.in_phase_stride;
-  for (int64_t o = begin; o < end; ++o) {
-    // A run stays in one phase's planes at a time: four phases of them would exceed the TLB.
-    for (int64_t run = 0; run < phase_groups; run += kRunGroups) {
-      const int64_t left = phase_groups - run;
-      const int count = static_cast<int>(left < kRunGroups ? left : kRunGroups);
-      for (int phase = 0; phase < phases; ++phase) {
-        const int64_t row = (weights.out_phases > 1 ? phase * padded : 0) + o;
-        const int64_t vector = (weights.in_phases > 1 ? phase * phase_groups : 0) + run;
-        const float* of_block = d.data + row / kOutBlock * groups * kOutBlock * kLanes;
-        int64_t panel = panel_of(vector, groups);
-        int64_t left_edge = panel_begin(panel, groups);
-        int64_t right_edge = panel_begin(panel + 1, groups);
-        for (int i = 0; i < count; ++i) {
-          if (vector + i == right_edge) {
-            left_edge = right_edge;
-            right_edge = panel_begin(++panel + 1, groups);
-          }
-          const int64_t width = right_edge - left_edge;
-          const float* from =
-              of_block +
-              (left_edge * kOutBlock + row % kOutBlock * width + (vector + i - left_edge)) * kLanes;
-          add_adjoint(sum[i], folds && phase > 0, from, width * kOutBlock * kLanes, d.stride,
-                      weights.matrix_y[phase / 2], weights.matrix_x[phase % 2]);
-        }
-        if (folds && phase + 1 < phases) continue;
-        float* of_run =
-            dw + (first + o) * weights.out_stride + run * kLanes * 9 + phase * phase_stride;
-        for (int i = 0; i < count; ++i) {
-          float* of_group = of_run + i * kLanes * 9;
-          const int64_t inputs = weights.in_channels - (run + i) * kLanes;
-          if (inputs >= kLanes) {
-            store_taps(of_group, sum[i]);
-          } else {
-            float copy[kLanes * 9];
-            store_taps(copy, sum[i]);
-            __builtin_memcpy(of_group, copy, inputs * 9 * sizeof(float));
-          }
-        }
+                             int64_t first, int64_t begin, int64_t end) {
+  const int64_t groups = (weights.in_channels + kLanes - 1) / kLanes;
+  for (int64_t row = begin; row < end; ++row) {
+    const float* of_block = d.data + row / kOutBlock * groups * kOutBlock * kLanes;
+    float* of_row = dw + (first + row) * weights.out_stride;
+    int64_t panel = 0, left_edge = 0, right_edge = groups > 0 ? panel_begin(1, groups) : 0;
+    for (int64_t group = 0; group < groups; ++group) {
+      if (group == right_edge) {
+        left_edge = right_edge;
+        right_edge = panel_begin(++panel + 1, groups);
+      }
+      const int64_t width = right_edge - left_edge;
+      const float* from =
+          of_block +
+          (left_edge * kOutBlock + row % kOutBlock * width + (group - left_edge)) * kLanes;
+      VecF tap[9];
+      adjoint(tap, from, width * kOutBlock * kLanes, d.stride, weights.matrix);
+      float* of_group = of_row + group * kLanes * 9;
+      const int64_t inputs = weights.in_channels - group * kLanes;
+      if (inputs >= kLanes) {
+        store_taps(of_group, tap);
+      } else {
+        float copy[kLanes * 9];
+        store_taps(copy, tap);
+        __builtin_memcpy(of_group, copy, inputs * 9 * sizeof(float));
       }
     }
   }
