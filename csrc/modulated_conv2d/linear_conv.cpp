@@ -81,53 +81,10 @@ Upfirdn2dParams fir_of(const LinearConv& c, const ConvShape& s) {
   return p;
 }
 
-// out[b][a] = in[a][b] per group (each entry one kernel of `taps` values), or a plain copy when not
-// `exchange`; kernels are mirrored on request.
-template <typename T>
-void arrange_weights(T* out, const T* in, int64_t rows, int64_t columns, int64_t taps,
-                     int64_t groups, bool exchange, bool mirror) {
-  constexpr int64_t kTile = 16;  // kernels of a tile stay in the cache while they change places
-  const int64_t row_tiles = (rows + kTile - 1) / kTile;
-#pragma omp parallel for collapse(2) schedule(static) if (rows * columns * taps >= kSerialBelow)
-  for (int64_t q = 0; q < groups; ++q) {
-    for (int64_t tile = 0; tile < row_tiles; ++tile) {
-      const T* from = in + q * rows * columns * taps;
-      T* to = out + q * rows * columns * taps;
-      const int64_t a_end = (tile + 1) * kTile < rows ? (tile + 1) * kTile : rows;
-      for (int64_t b0 = 0; b0 < columns; b0 += kTile) {
-        const int64_t b_end = b0 + kTile < columns ? b0 + kTile : columns;
-        for (int64_t a = tile * kTile; a < a_end; ++a) {
-          for (int64_t b = b0; b < b_end; ++b) {
-            const T* source = from + (a * columns + b) * taps;
-            T* target = to + (exchange ? b * rows + a : a * columns + b) * taps;
-            for (int64_t k = 0; k < taps; ++k) target[mirror ? taps - 1 - k : k] = source[k];
-          }
-        }
-      }
-    }
-  }
-}
-
-// How the weights of C lie relative to those that shape_of's correlation takes. A correlation of
-// the zero-inserted image is the transpose of a correlation with mirrored taps, hence mode up.
-struct Arrangement {
-  bool exchange, mirror;
-  bool is_identity() const { return !exchange && !mirror; }
-};
-Arrangement arrangement_of(const LinearConv& c) {
+// How the weights of C lie for shape_of's correlation. A correlation of the zero-inserted image is
+// the transpose of a correlation with mirrored taps, hence mode up.
+WeightLayout layout_of(const LinearConv& c) {
   return {c.mode == ConvMode::up, (c.mode == ConvMode::up) != c.flip};
-}
-
-// Weights [s.co, s.ci / groups, kh, kw] for the correlation; w itself where it is that already.
-template <typename T>
-const T* correlation_weights(const T* w, const LinearConv& c, Scratch& scratch) {
-  const Arrangement a = arrangement_of(c);
-  if (a.is_identity()) return w;
-  T* out = scratch.get<T>(c.w_size());
-  const int64_t rows = (c.mode == ConvMode::transposed ? c.ci : c.co) / c.groups;
-  const int64_t columns = (c.mode == ConvMode::transposed ? c.co : c.ci) / c.groups;
-  arrange_weights<T>(out, w, rows, columns, int64_t{c.kh} * c.kw, c.groups, a.exchange, a.mirror);
-  return out;
 }
 
 }  // namespace
@@ -139,17 +96,17 @@ void linear_forward(T* y, const T* x, const T* w, const T* s, const Epilogue<T>&
                     const LinearConv& c) {
   Scratch scratch;
   const ConvShape shape = shape_of(c);
-  const T* weights = correlation_weights<T>(w, c, scratch);
+  const WeightLayout layout = layout_of(c);
   switch (c.mode) {
     case ConvMode::conv:
-      conv_forward<T>(y, x, weights, s, epilogue, shape);
+      conv_forward<T>(y, x, w, s, epilogue, shape, layout);
       break;
     case ConvMode::transposed:
-      conv_input_grad<T>(y, x, weights, s, epilogue, shape);
+      conv_input_grad<T>(y, x, w, s, epilogue, shape, layout);
       break;
     case ConvMode::up: {
       T* t = scratch.get<T>(shape.x_size());
-      conv_input_grad<T>(t, x, weights, s, Epilogue<T>{}, shape);
+      conv_input_grad<T>(t, x, w, s, Epilogue<T>{}, shape, layout);
       upfirdn2d<T>(y, t, fir_of(c, shape));
       apply_epilogue<T>(y, epilogue, c.n, c.co, c.oh * c.ow);
       break;
@@ -157,7 +114,7 @@ void linear_forward(T* y, const T* x, const T* w, const T* s, const Epilogue<T>&
     case ConvMode::down: {
       T* filtered = scratch.get<T>(shape.x_size());
       upfirdn2d<T>(filtered, x, fir_of(c, shape));
-      conv_forward<T>(y, filtered, weights, s, epilogue, shape);
+      conv_forward<T>(y, filtered, w, s, epilogue, shape, layout);
       break;
     }
   }
@@ -168,23 +125,23 @@ template <typename T>
 void linear_input_grad(T* dx, const T* dy, const T* w, const LinearConv& c) {
   Scratch scratch;
   const ConvShape shape = shape_of(c);
-  const T* weights = correlation_weights<T>(w, c, scratch);
+  const WeightLayout layout = layout_of(c);
   switch (c.mode) {
     case ConvMode::conv:
-      conv_input_grad<T>(dx, dy, weights, nullptr, Epilogue<T>{}, shape);
+      conv_input_grad<T>(dx, dy, w, nullptr, Epilogue<T>{}, shape, layout);
       break;
     case ConvMode::transposed:
-      conv_forward<T>(dx, dy, weights, nullptr, Epilogue<T>{}, shape);
+      conv_forward<T>(dx, dy, w, nullptr, Epilogue<T>{}, shape, layout);
       break;
     case ConvMode::up: {
       T* dt = scratch.get<T>(shape.x_size());
       upfirdn2d<T>(dt, dy, transposed(fir_of(c, shape)));
-      conv_forward<T>(dx, dt, weights, nullptr, Epilogue<T>{}, shape);
+      conv_forward<T>(dx, dt, w, nullptr, Epilogue<T>{}, shape, layout);
       break;
     }
     case ConvMode::down: {
       T* filtered = scratch.get<T>(shape.x_size());
-      conv_input_grad<T>(filtered, dy, weights, nullptr, Epilogue<T>{}, shape);
+      conv_input_grad<T>(filtered, dy, w, nullptr, Epilogue<T>{}, shape, layout);
       upfirdn2d<T>(dx, filtered, transposed(fir_of(c, shape)));
       break;
     }
@@ -196,36 +153,26 @@ template <typename T>
 void linear_weight_grad(T* dw, const T* x, const T* s, const T* dy, const LinearConv& c) {
   Scratch scratch;
   const ConvShape shape = shape_of(c);
-  const Arrangement arranged = arrangement_of(c);
-  T* out = arranged.is_identity() ? dw : scratch.get<T>(c.w_size());
+  const WeightLayout layout = layout_of(c);
   switch (c.mode) {
     case ConvMode::conv:
-      conv_weight_grad<T>(out, x, dy, s, nullptr, shape);
+      conv_weight_grad<T>(dw, x, dy, s, nullptr, shape, layout);
       break;
     case ConvMode::transposed:
-      conv_weight_grad<T>(out, dy, x, nullptr, s, shape);
+      conv_weight_grad<T>(dw, dy, x, nullptr, s, shape, layout);
       break;
     case ConvMode::up: {
       T* dt = scratch.get<T>(shape.x_size());
       upfirdn2d<T>(dt, dy, transposed(fir_of(c, shape)));
-      conv_weight_grad<T>(out, dt, x, nullptr, s, shape);
+      conv_weight_grad<T>(dw, dt, x, nullptr, s, shape, layout);
       break;
     }
     case ConvMode::down: {
       T* filtered = scratch.get<T>(shape.x_size());
       upfirdn2d<T>(filtered, x, fir_of(c, shape));
-      conv_weight_grad<T>(out, filtered, dy, s, nullptr, shape);
+      conv_weight_grad<T>(dw, filtered, dy, s, nullptr, shape, layout);
       break;
     }
-  }
-  if (out != dw) {
-    // The correlation's weights back in C's order: the arrangement is its own inverse, with rows
-    // and columns exchanged.
-    const bool swapped = arranged.exchange || c.mode == ConvMode::transposed;
-    const int64_t rows = (swapped ? c.ci : c.co) / c.groups;
-    const int64_t columns = (swapped ? c.co : c.ci) / c.groups;
-    arrange_weights<T>(dw, out, rows, columns, int64_t{c.kh} * c.kw, c.groups, arranged.exchange,
-                       arranged.mirror);
   }
   t_last_path = conv_last_path();
 }

@@ -162,8 +162,8 @@ struct Forward {
 }  // namespace
 
 void winograd_forward_with(const WinogradKernels& kernels, float* y, const float* x, const float* w,
-                           bool transpose, const float* in_scale, const Epilogue<float>& epilogue,
-                           const WinogradShape& shape) {
+                           const WeightLayout& layout, const float* in_scale,
+                           const Epilogue<float>& epilogue, const WinogradShape& shape) {
   const WinogradTiles tiles = winograd_tiles(shape);
   const int64_t count = tiles.n * tiles.rows * tiles.cols;
   if (count == 0 || shape.co == 0) return;
@@ -172,17 +172,17 @@ void winograd_forward_with(const WinogradKernels& kernels, float* y, const float
                            shape.form,
                            winograd_products(shape.form),
                            {x, in_scale, shape.ci, tiles},
-                           winograd_weights(w, transpose, shape),
+                           winograd_weights(w, layout, shape),
                            {y, epilogue, shape.co, tiles},
                            plan(kernels, shape, count, threads),
                            count};
   forward.run(threads);
 }
 
-void winograd_forward(float* y, const float* x, const float* w, bool transpose,
+void winograd_forward(float* y, const float* x, const float* w, const WeightLayout& layout,
                       const float* in_scale, const Epilogue<float>& epilogue,
                       const WinogradShape& shape) {
-  winograd_forward_with(winograd_kernels(cpu_isa()), y, x, w, transpose, in_scale, epilogue, shape);
+  winograd_forward_with(winograd_kernels(cpu_isa()), y, x, w, layout, in_scale, epilogue, shape);
 }
 
 }  // namespace pygan

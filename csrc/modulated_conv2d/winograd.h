@@ -19,6 +19,7 @@
 #include <cstdint>
 
 #include "modulated_conv2d/epilogue.h"
+#include "modulated_conv2d/weight_layout.h"
 
 namespace pygan {
 
@@ -39,19 +40,18 @@ bool winograd_supports(const WinogradShape& shape);
 
 // y = epilogue(C(x * in_scale, W)), C being the form's.
 //   in_scale [n, ci] or null
-//   w        transpose = false: [co, ci, 3, 3], W[o, i] = w[o, i]
-//            transpose = true:  [ci, co, 3, 3], W[o, i] = w[i, o]; in the form `same`, mirrored:
-//                               W[o, i][a][b] = w[i, o][2 - a][2 - b]
-// so that the adjoint in x of a form with w is, with the channels exchanged and transpose = true,
-// `same` for `same`, and `transposed` for `strided`. The form `transposed` has no epilogue.
-void winograd_forward(float* y, const float* x, const float* w, bool transpose,
+//   w        [co, ci, 3, 3], or as `layout` says. The adjoint in x of a form with w takes the same
+//            weights with the channels exchanged: `same`, with the taps mirrored, for `same`,
+//            `transposed` for `strided`.
+// The form `transposed` has no epilogue.
+void winograd_forward(float* y, const float* x, const float* w, const WeightLayout& layout,
                       const float* in_scale, const Epilogue<float>& epilogue,
                       const WinogradShape& shape);
 
-// The gradient by w [co, ci, 3, 3] (not transposed) of <C(x * x_scale, w), dy * dy_scale>, for the
-// forms `same` and `strided`.
+// The gradient by w of <C(x * x_scale, w), dy * dy_scale>, for the forms `same` and `strided`.
 //   x_scale  [n, ci] or null;  dy_scale [n, co] or null
 void winograd_weight_grad(float* dw, const float* x, const float* dy, const float* x_scale,
-                          const float* dy_scale, const WinogradShape& shape);
+                          const float* dy_scale, const WinogradShape& shape,
+                          const WeightLayout& layout = {});
 
 }  // namespace pygan

@@ -79,21 +79,24 @@ int winograd_input_planes(WinogradForm form) {
 }
 
 // G belongs to the points of winograd_points.h and winograd_points_strided.h. With stride 1 the row
-// of p is (1, p, p^2) / product of (p - q) over the other q, and (0, 0, 1) at infinity.
-WinogradWeights winograd_weights(const float* w, bool transpose, const WinogradShape& shape) {
+// of p is (1, p, p^2) / product of (p - q) over the other q, and (0, 0, 1) at infinity; with stride
+// 2 it is (1, p), and (0, 1) at infinity, for the even taps, and 1 for the odd one.
+WinogradWeights winograd_weights(const float* w, const WeightLayout& layout,
+                                 const WinogradShape& shape) {
   WinogradWeights weights = {};
   weights.w = w;
   weights.out_channels = shape.co;
   weights.in_channels = shape.ci;
-  weights.out_stride = transpose ? 9 : shape.ci * 9;
-  weights.in_stride = transpose ? shape.co * 9 : 9;
+  weights.out_stride = layout.exchanged ? 9 : shape.ci * 9;
+  weights.in_stride = layout.exchanged ? shape.co * 9 : 9;
+  const int first = layout.mirrored ? 2 : 0, last = 2 - first;
   if (shape.form != WinogradForm::same) {
     constexpr float points[4] = {0.5f, -0.5f, 1.5f, -1.5f};
     for (int k = 0; k < 4; ++k) {
-      weights.matrix[k][0] = 1;
-      weights.matrix[k][2] = points[k];
+      weights.matrix[k][first] = 1;
+      weights.matrix[k][last] = points[k];
     }
-    weights.matrix[4][2] = 1;
+    weights.matrix[4][last] = 1;
     weights.matrix[kOddTap][1] = 1;
     return weights;
   }
@@ -109,10 +112,9 @@ WinogradWeights winograd_weights(const float* w, bool transpose, const WinogradS
       g[1] = points[k] / product;
       g[2] = points[k] * points[k] / product;
     }
-    // The adjoint of a correlation is one with mirrored taps.
-    for (int tap = 0; tap < 3; ++tap) {
-      weights.matrix[k][tap] = static_cast<float>(g[transpose ? 2 - tap : tap]);
-    }
+    weights.matrix[k][first] = static_cast<float>(g[0]);
+    weights.matrix[k][1] = static_cast<float>(g[1]);
+    weights.matrix[k][last] = static_cast<float>(g[2]);
   }
   return weights;
 }

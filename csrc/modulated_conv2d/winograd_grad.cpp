@@ -30,9 +30,9 @@ Blocking plan(const WinogradKernels& kernels, const WinogradShape& shape, int64_
 
 void winograd_weight_grad_with(const WinogradKernels& kernels, float* dw, const float* x,
                                const float* dy, const float* x_scale, const float* dy_scale,
-                               const WinogradShape& shape) {
+                               const WinogradShape& shape, const WeightLayout& layout) {
   const WinogradTiles tiles = winograd_tiles(shape);
-  const WinogradWeights weights = winograd_weights(nullptr, false, shape);
+  const WinogradWeights weights = winograd_weights(nullptr, layout, shape);
   const WinogradProducts& products = winograd_weight_products(shape.form);
   const int64_t count = tiles.n * tiles.rows * tiles.cols;
   if (shape.ci == 0 || shape.co == 0) return;
@@ -101,8 +101,10 @@ void winograd_weight_grad_with(const WinogradKernels& kernels, float* dw, const 
 }
 
 void winograd_weight_grad(float* dw, const float* x, const float* dy, const float* x_scale,
-                          const float* dy_scale, const WinogradShape& shape) {
-  winograd_weight_grad_with(winograd_kernels(cpu_isa()), dw, x, dy, x_scale, dy_scale, shape);
+                          const float* dy_scale, const WinogradShape& shape,
+                          const WeightLayout& layout) {
+  winograd_weight_grad_with(winograd_kernels(cpu_isa()), dw, x, dy, x_scale, dy_scale, shape,
+                            layout);
 }
 
 }  // namespace pygan

@@ -13,11 +13,11 @@ namespace pygan {
 
 // winograd_forward and winograd_weight_grad with the kernels of a given instruction set.
 void winograd_forward_with(const WinogradKernels& kernels, float* y, const float* x, const float* w,
-                           bool transpose, const float* in_scale, const Epilogue<float>& epilogue,
-                           const WinogradShape& shape);
+                           const WeightLayout& layout, const float* in_scale,
+                           const Epilogue<float>& epilogue, const WinogradShape& shape);
 void winograd_weight_grad_with(const WinogradKernels& kernels, float* dw, const float* x,
                                const float* dy, const float* x_scale, const float* dy_scale,
-                               const WinogradShape& shape);
+                               const WinogradShape& shape, const WeightLayout& layout);
 
 // The products M = U V of a form, and D = Y V^T of its weight gradient.
 const WinogradProducts& winograd_products(WinogradForm form);
@@ -26,7 +26,8 @@ const WinogradProducts& winograd_weight_products(WinogradForm form);
 int winograd_input_planes(WinogradForm form);
 
 // Layout and transform of the weights of a shape.
-WinogradWeights winograd_weights(const float* w, bool transpose, const WinogradShape& shape);
+WinogradWeights winograd_weights(const float* w, const WeightLayout& layout,
+                                 const WinogradShape& shape);
 
 WinogradTiles winograd_tiles(const WinogradShape& shape);
 

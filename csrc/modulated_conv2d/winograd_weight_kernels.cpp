@@ -189,8 +189,8 @@ PYGAN_INLINE void adjoint(VecF sum[9], const float* from, int64_t ahead, int64_t
   for (int tap = 0; tap < 9; ++tap) sum[tap] = total[tap];
 }
 
-// Kernel c to to + c * 9: the kernels of successive input channels of dw follow each other.
-PYGAN_INLINE void store_taps(float* to, const VecF tap[9]) {
+// Kernel c to to + c * step.
+PYGAN_INLINE void store_taps(float* to, int64_t step, const VecF tap[9]) {
   constexpr int kFirst[3] = {0, 4, 5};
 #pragma GCC unroll 3
   for (int part = 0; part < 3; ++part) {
@@ -198,7 +198,7 @@ PYGAN_INLINE void store_taps(float* to, const VecF tap[9]) {
     VecF four[4] = {t[0], t[1], t[2], t[3]};
     transpose_4x4(four[0], four[1], four[2], four[3]);
 #pragma GCC unroll 4
-    for (int j = 0; j < 4; ++j) store_quads(to + j * 9 + kFirst[part], 4 * 9, four[j]);
+    for (int j = 0; j < 4; ++j) store_quads(to + j * step + kFirst[part], 4 * step, four[j]);
   }
 }
 
@@ -222,14 +222,16 @@ void winograd_gather_weights(float* dw, const WinogradMatrix& d, const WinogradW
           (left_edge * kOutBlock + row % kOutBlock * width + (group - left_edge)) * kLanes;
       VecF tap[9];
       adjoint(tap, from, width * kOutBlock * kLanes, d.stride, weights.matrix);
-      float* of_group = of_row + group * kLanes * 9;
+      float* of_group = of_row + group * kLanes * weights.in_stride;
       const int64_t inputs = weights.in_channels - group * kLanes;
       if (inputs >= kLanes) {
-        store_taps(of_group, tap);
+        store_taps(of_group, weights.in_stride, tap);
       } else {
         float copy[kLanes * 9];
-        store_taps(copy, tap);
-        __builtin_memcpy(of_group, copy, inputs * 9 * sizeof(float));
+        store_taps(copy, 9, tap);
+        for (int64_t c = 0; c < inputs; ++c) {
+          __builtin_memcpy(of_group + c * weights.in_stride, copy + c * 9, 9 * sizeof(float));
+        }
       }
     }
   }

@@ -12,6 +12,7 @@ Array = np.ndarray
 
 ISAS = ("baseline", "avx2", "avx512")
 SAME, STRIDED, TRANSPOSED = 0, 1, 2
+PLAIN, EXCHANGED, MIRRORED = 0, 1, 2  # bits of a layout of weights
 LINEAR, RELU, LRELU = 0, 1, 2
 # max |error| / max |reference| of float32 against float64.
 TOLERANCE = 1e-5
@@ -107,7 +108,7 @@ class Engine:
         w: Array,
         co: int,
         *,
-        transpose: bool = False,
+        layout: int = PLAIN,
         in_scale: Array | None = None,
         epilogue: Epilogue | None = None,
         form: int = SAME,
@@ -128,7 +129,7 @@ class Engine:
             pointer(y),
             pointer(x32),
             pointer(w32),
-            int(transpose),
+            layout,
             pointer(s32),
             pointer(scale),
             pointer(noise),
@@ -148,12 +149,14 @@ class Engine:
         *,
         x_scale: Array | None = None,
         dy_scale: Array | None = None,
+        layout: int = PLAIN,
         form: int = SAME,
     ) -> Array:
         n, ci = x.shape[:2]
         co = dy.shape[1]
         h, width = dy.shape[2:]
-        dw = np.full((co, ci, 3, 3), np.nan, np.float32)
+        shape = (ci, co, 3, 3) if layout & EXCHANGED else (co, ci, 3, 3)
+        dw = np.full(shape, np.nan, np.float32)
         x32, dy32, xs, dys = map(floats, (x, dy, x_scale, dy_scale))
         sizes = np.array([n, ci, co, h, width], np.int64)
         self.lib.pygan_test_winograd_weight_grad(
@@ -165,6 +168,7 @@ class Engine:
             pointer(xs),
             pointer(dys),
             pointer(sizes),
+            layout,
             form,
         )
         return dw
@@ -193,6 +197,16 @@ def largest(x: Array) -> float:
 def rounded(rng: np.random.Generator, *shape: int) -> Array:
     """Normal numbers that float32 holds exactly."""
     return rng.standard_normal(shape).astype(np.float32).astype(np.float64)
+
+
+LAYOUTS = range(4)
+
+
+def as_stored(weights: Array, layout: int) -> Array:
+    """[o, i, 3, 3] as it lies in memory; its own inverse."""
+    if layout & EXCHANGED:
+        weights = weights.swapaxes(0, 1)
+    return weights[:, :, ::-1, ::-1] if layout & MIRRORED else weights
 
 
 SHAPES = [  # n, ci, co, h, w
@@ -232,12 +246,14 @@ def full_epilogue(rng: np.random.Generator, n: int, co: int, h: int, w: int, act
     )
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_forward(engine: Engine, shape: tuple[int, ...]) -> None:
+def test_forward(engine: Engine, shape: tuple[int, ...], layout: int) -> None:
     n, ci, co, h, w = shape
     rng = np.random.default_rng(sum(shape))
     x, weights = rounded(rng, n, ci, h, w), rounded(rng, co, ci, 3, 3)
-    assert_close(engine.forward(x, weights, co), correlate(pad(x, 1, 1), weights))
+    y = engine.forward(x, as_stored(weights, layout), co, layout=layout)
+    assert_close(y, correlate(pad(x, 1, 1), weights))
 
 
 @pytest.mark.parametrize("act", [LINEAR, RELU, LRELU])
@@ -258,58 +274,68 @@ def test_input_gradient(engine: Engine, shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(sum(shape))
     dy, weights, d = rounded(rng, n, co, h, w), rounded(rng, co, ci, 3, 3), rounded(rng, n, co)
     reference = correlate_adjoint(dy * d[:, :, None, None], weights)[:, :, 1 : h + 1, 1 : w + 1]
-    assert_close(engine.forward(dy, weights, ci, transpose=True, in_scale=d), reference)
+    assert_close(
+        engine.forward(dy, weights, ci, layout=EXCHANGED | MIRRORED, in_scale=d), reference
+    )
 
 
-@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("shape", SHAPES_WITH_PIXELS)
-def test_strided(engine: Engine, shape: tuple[int, ...], transpose: bool) -> None:
+def test_strided(engine: Engine, shape: tuple[int, ...], layout: int) -> None:
     n, ci, co, h, w = shape
     rng = np.random.default_rng(sum(shape))
     x, s = rounded(rng, n, ci, 2 * h + 1, 2 * w + 1), rounded(rng, n, ci)
     weights = rounded(rng, co, ci, 3, 3)
     epilogue = full_epilogue(rng, n, co, h, w, LRELU)
     u = correlate(x * s[:, :, None, None], weights)[:, :, ::2, ::2]
-    stored = weights.swapaxes(0, 1) if transpose else weights
     y = engine.forward(
-        x, stored, co, transpose=transpose, in_scale=s, epilogue=epilogue, form=STRIDED
+        x,
+        as_stored(weights, layout),
+        co,
+        layout=layout,
+        in_scale=s,
+        epilogue=epilogue,
+        form=STRIDED,
     )
     assert_close(y, epilogue(u))
 
 
-@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("shape", SHAPES_WITH_PIXELS)
-def test_transposed(engine: Engine, shape: tuple[int, ...], transpose: bool) -> None:
+def test_transposed(engine: Engine, shape: tuple[int, ...], layout: int) -> None:
     n, ci, co, h, w = shape
     rng = np.random.default_rng(sum(shape))
     x, s = rounded(rng, n, ci, h, w), rounded(rng, n, ci)
-    weights = rounded(rng, ci, co, 3, 3)
-    reference = correlate_adjoint(spread(x * s[:, :, None, None]), weights)
-    stored = weights if transpose else weights.swapaxes(0, 1)
-    y = engine.forward(x, stored, co, transpose=transpose, in_scale=s, form=TRANSPOSED)
+    weights = rounded(rng, co, ci, 3, 3)
+    reference = correlate_adjoint(spread(x * s[:, :, None, None]), weights.swapaxes(0, 1))
+    stored = as_stored(weights, layout)
+    y = engine.forward(x, stored, co, layout=layout, in_scale=s, form=TRANSPOSED)
     assert_close(y, reference)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_weight_gradient(engine: Engine, shape: tuple[int, ...]) -> None:
+def test_weight_gradient(engine: Engine, shape: tuple[int, ...], layout: int) -> None:
     n, ci, co, h, w = shape
     rng = np.random.default_rng(sum(shape))
     x, s = rounded(rng, n, ci, h, w), rounded(rng, n, ci)
     dy, d = rounded(rng, n, co, h, w), rounded(rng, n, co)
     reference = correlate_weights(pad(x * s[:, :, None, None], 1, 1), dy * d[:, :, None, None])
-    assert_close(engine.weight_grad(x, dy, x_scale=s, dy_scale=d), reference)
+    dw = engine.weight_grad(x, dy, x_scale=s, dy_scale=d, layout=layout)
+    assert_close(as_stored(dw, layout), reference)
     assert_close(engine.weight_grad(x, dy), correlate_weights(pad(x, 1, 1), dy))
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("shape", SHAPES_WITH_PIXELS)
-def test_strided_weight_gradient(engine: Engine, shape: tuple[int, ...]) -> None:
+def test_strided_weight_gradient(engine: Engine, shape: tuple[int, ...], layout: int) -> None:
     n, ci, co, h, w = shape
     rng = np.random.default_rng(sum(shape))
     x, s = rounded(rng, n, ci, 2 * h + 1, 2 * w + 1), rounded(rng, n, ci)
     dy, d = rounded(rng, n, co, h, w), rounded(rng, n, co)
     reference = correlate_weights(x * s[:, :, None, None], spread(dy * d[:, :, None, None]))
-    dw = engine.weight_grad(x, dy, x_scale=s, dy_scale=d, form=STRIDED)
-    assert_close(dw, reference)
+    dw = engine.weight_grad(x, dy, x_scale=s, dy_scale=d, layout=layout, form=STRIDED)
+    assert_close(as_stored(dw, layout), reference)
     plain = engine.weight_grad(x, dy, form=STRIDED)
     assert_close(plain, correlate_weights(x, spread(dy)))
 
