@@ -15,7 +15,12 @@ PYGAN_DECLARE_KERNELS(
     void epilogue_plane(double* y, const Epilogue<double>& epilogue, int64_t sample,
                         int64_t channel, int64_t channels, int64_t area);)
 
-// y [n, channels, area] in place.
+// The planes [begin, end) of y [n, channels, area], in place.
+template <typename T>
+void apply_epilogue_planes(T* y, const Epilogue<T>& epilogue, int64_t begin, int64_t end,
+                           int64_t channels, int64_t area);
+
+// All of y [n, channels, area], in place.
 template <typename T>
 void apply_epilogue(T* y, const Epilogue<T>& epilogue, int64_t n, int64_t channels, int64_t area);
 

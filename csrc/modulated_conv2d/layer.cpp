@@ -79,13 +79,14 @@ void layer_backward(const LayerGrads<T>& grads, const LayerInputs<T>& in, const 
       }
     }
   }
-  if (grads.x != nullptr || grads.s != nullptr) {
+  if (need_q) {
     Scratch inner;
-    T* dxs = grads.x != nullptr ? grads.x : inner.get<T>(conv.x_size());
-    linear_input_grad<T>(dxs, q, in.w, conv);
-    if (in.s != nullptr) unscale<T>(grads.x, grads.s, dxs, in, conv);
+    T* dxs = grads.x != nullptr   ? grads.x
+             : grads.s != nullptr ? inner.get<T>(conv.x_size())
+                                  : nullptr;
+    linear_grads<T>(dxs, grads.w, in.x, in.w, in.s, q, conv);
+    if (dxs != nullptr && in.s != nullptr) unscale<T>(grads.x, grads.s, dxs, in, conv);
   }
-  if (grads.w != nullptr) linear_weight_grad<T>(grads.w, in.x, in.s, q, conv);
 }
 
 #define PYGAN_INSTANTIATE(T)                                                                       \

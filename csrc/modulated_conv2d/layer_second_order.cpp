@@ -151,25 +151,26 @@ void layer_second_order(const LayerGrads<T>& grads, T* grad_g, T* grad_y,
     if (grads.x != nullptr) add_into<T>(grads.x, dx, conv.x_size());
     if (grads.s != nullptr) add_into<T>(grads.s, ds, conv.n * conv.ci);
   };
-  if (has_a && (need_xs && in.s != nullptr)) {
+  if (has_a) {
     Scratch inner;
-    T* da = inner.get<T>(conv.x_size());
-    linear_input_grad<T>(da, q, in.w, conv);
-    if (grads.x != nullptr && dir.s != nullptr) {
+    T* da = need_xs && in.s != nullptr ? inner.get<T>(conv.x_size()) : nullptr;
+    if (da != nullptr || grads.w != nullptr) {
+      linear_grads<T>(da, grads.w, a, in.w, a_scale, q, conv);
+    }
+    if (da != nullptr && grads.x != nullptr && dir.s != nullptr) {
       combine_planes<T>(grads.x, da, dir.s, static_cast<const T*>(nullptr), nullptr,
                         conv.n * conv.ci, x_area);
     }
-    if (grads.s != nullptr && dir.x != nullptr) {
+    if (da != nullptr && grads.s != nullptr && dir.x != nullptr) {
       LayerInputs<T> directions = in;
       directions.x = dir.x;
       unscale<T>(nullptr, grads.s, da, directions, conv);
     }
   }
-  if (has_a && grads.w != nullptr) linear_weight_grad<T>(grads.w, a, a_scale, q, conv);
   if (dir.w != nullptr && need_xs) {
     Scratch inner;
     T* dxs = inner.get<T>(conv.x_size());
-    linear_input_grad<T>(dxs, q, dir.w, conv);
+    linear_grads<T>(dxs, nullptr, in.x, dir.w, in.s, q, conv);
     add_xs_grad(dxs);
   }
   if (explicit_scale) {
@@ -194,16 +195,11 @@ void layer_second_order(const LayerGrads<T>& grads, T* grad_g, T* grad_y,
         add_into<T>(grad_g + at, slopes, p.area);
       }
     }
-    if (need_xs) {
-      T* dxs = inner.get<T>(conv.x_size());
-      linear_input_grad<T>(dxs, ph, in.w, conv);
-      add_xs_grad(dxs);
-    }
-    if (grads.w != nullptr) {
-      T* dw = inner.get<T>(conv.w_size());
-      linear_weight_grad<T>(dw, in.x, in.s, ph, conv);
-      add_into<T>(grads.w, dw, conv.w_size());
-    }
+    T* dxs = need_xs ? inner.get<T>(conv.x_size()) : nullptr;
+    T* dw = grads.w != nullptr ? inner.get<T>(conv.w_size()) : nullptr;
+    if (dxs != nullptr || dw != nullptr) linear_grads<T>(dxs, dw, in.x, in.w, in.s, ph, conv);
+    if (dxs != nullptr) add_xs_grad(dxs);
+    if (dw != nullptr) add_into<T>(grads.w, dw, conv.w_size());
   }
 }
 

@@ -87,6 +87,26 @@ WeightLayout layout_of(const LinearConv& c) {
   return {c.mode == ConvMode::up, (c.mode == ConvMode::up) != c.flip};
 }
 
+// y = epilogue(FIR(t)), some planes at a time, so that the epilogue finds them in the cache.
+template <typename T>
+void filter_with_epilogue(T* y, const T* t, const Upfirdn2dParams& fir, const Epilogue<T>& epilogue,
+                          int64_t channels) {
+  if (is_identity(epilogue)) return upfirdn2d<T>(y, t, fir);
+  constexpr int64_t kGroupBytes = int64_t{256} << 10;
+  const int64_t in_area = fir.in_h * fir.in_w, area = fir.out_h * fir.out_w;
+  const int64_t group = 1 + kGroupBytes / (area * int64_t{sizeof(T)});
+  const int64_t groups = (fir.planes + group - 1) / group;
+#pragma omp parallel for schedule(static) if (fir.out_size() >= kSerialBelow)
+  for (int64_t g = 0; g < groups; ++g) {
+    const int64_t begin = g * group;
+    const int64_t end = begin + group < fir.planes ? begin + group : fir.planes;
+    Upfirdn2dParams part = fir;
+    part.planes = end - begin;
+    upfirdn2d<T>(y + begin * area, t + begin * in_area, part);
+    apply_epilogue_planes<T>(y, epilogue, begin, end, channels, area);
+  }
+}
+
 }  // namespace
 
 const char* linear_last_path() { return t_last_path; }
@@ -107,8 +127,7 @@ void linear_forward(T* y, const T* x, const T* w, const T* s, const Epilogue<T>&
     case ConvMode::up: {
       T* t = scratch.get<T>(shape.x_size());
       conv_input_grad<T>(t, x, w, s, Epilogue<T>{}, shape, layout);
-      upfirdn2d<T>(y, t, fir_of(c, shape));
-      apply_epilogue<T>(y, epilogue, c.n, c.co, c.oh * c.ow);
+      filter_with_epilogue<T>(y, t, fir_of(c, shape), epilogue, c.co);
       break;
     }
     case ConvMode::down: {
@@ -122,55 +141,38 @@ void linear_forward(T* y, const T* x, const T* w, const T* s, const Epilogue<T>&
 }
 
 template <typename T>
-void linear_input_grad(T* dx, const T* dy, const T* w, const LinearConv& c) {
+void linear_grads(T* dx, T* dw, const T* x, const T* w, const T* s, const T* dy,
+                  const LinearConv& c) {
   Scratch scratch;
   const ConvShape shape = shape_of(c);
   const WeightLayout layout = layout_of(c);
+  const Epilogue<T> none;
   switch (c.mode) {
     case ConvMode::conv:
-      conv_input_grad<T>(dx, dy, w, nullptr, Epilogue<T>{}, shape, layout);
+      if (dx) conv_input_grad<T>(dx, dy, w, nullptr, none, shape, layout);
+      if (dw) conv_weight_grad<T>(dw, x, dy, s, nullptr, shape, layout);
       break;
     case ConvMode::transposed:
-      conv_forward<T>(dx, dy, w, nullptr, Epilogue<T>{}, shape, layout);
+      if (dx) conv_forward<T>(dx, dy, w, nullptr, none, shape, layout);
+      if (dw) conv_weight_grad<T>(dw, dy, x, nullptr, s, shape, layout);
       break;
     case ConvMode::up: {
       T* dt = scratch.get<T>(shape.x_size());
       upfirdn2d<T>(dt, dy, transposed(fir_of(c, shape)));
-      conv_forward<T>(dx, dt, w, nullptr, Epilogue<T>{}, shape, layout);
+      if (dx) conv_forward<T>(dx, dt, w, nullptr, none, shape, layout);
+      if (dw) conv_weight_grad<T>(dw, dt, x, nullptr, s, shape, layout);
       break;
     }
     case ConvMode::down: {
       T* filtered = scratch.get<T>(shape.x_size());
-      conv_input_grad<T>(filtered, dy, w, nullptr, Epilogue<T>{}, shape, layout);
-      upfirdn2d<T>(dx, filtered, transposed(fir_of(c, shape)));
-      break;
-    }
-  }
-  t_last_path = conv_last_path();
-}
-
-template <typename T>
-void linear_weight_grad(T* dw, const T* x, const T* s, const T* dy, const LinearConv& c) {
-  Scratch scratch;
-  const ConvShape shape = shape_of(c);
-  const WeightLayout layout = layout_of(c);
-  switch (c.mode) {
-    case ConvMode::conv:
-      conv_weight_grad<T>(dw, x, dy, s, nullptr, shape, layout);
-      break;
-    case ConvMode::transposed:
-      conv_weight_grad<T>(dw, dy, x, nullptr, s, shape, layout);
-      break;
-    case ConvMode::up: {
-      T* dt = scratch.get<T>(shape.x_size());
-      upfirdn2d<T>(dt, dy, transposed(fir_of(c, shape)));
-      conv_weight_grad<T>(dw, dt, x, nullptr, s, shape, layout);
-      break;
-    }
-    case ConvMode::down: {
-      T* filtered = scratch.get<T>(shape.x_size());
-      upfirdn2d<T>(filtered, x, fir_of(c, shape));
-      conv_weight_grad<T>(dw, filtered, dy, s, nullptr, shape, layout);
+      if (dx) {
+        conv_input_grad<T>(filtered, dy, w, nullptr, none, shape, layout);
+        upfirdn2d<T>(dx, filtered, transposed(fir_of(c, shape)));
+      }
+      if (dw) {
+        upfirdn2d<T>(filtered, x, fir_of(c, shape));
+        conv_weight_grad<T>(dw, filtered, dy, s, nullptr, shape, layout);
+      }
       break;
     }
   }
@@ -206,8 +208,7 @@ void infer_output_size(LinearConv& c) {
 #define PYGAN_INSTANTIATE(T)                                                            \
   template void linear_forward<T>(T*, const T*, const T*, const T*, const Epilogue<T>&, \
                                   const LinearConv&);                                   \
-  template void linear_input_grad<T>(T*, const T*, const T*, const LinearConv&);        \
-  template void linear_weight_grad<T>(T*, const T*, const T*, const T*, const LinearConv&);
+  template void linear_grads<T>(T*, T*, const T*, const T*, const T*, const T*, const LinearConv&);
 PYGAN_INSTANTIATE(float)
 PYGAN_INSTANTIATE(double)
 

@@ -10,13 +10,11 @@ template <typename T>
 void linear_forward(T* y, const T* x, const T* w, const T* s, const Epilogue<T>& epilogue,
                     const LinearConv& conv);
 
-// dx = C^T(dy, w), without the factor s.
+// Of <C(x * s, w), dy>: dx = C^T(dy, w), without the factor s, and dw. Either may be null; what
+// both need is computed once.
 template <typename T>
-void linear_input_grad(T* dx, const T* dy, const T* w, const LinearConv& conv);
-
-// dw of <C(x * s, w), dy>.
-template <typename T>
-void linear_weight_grad(T* dw, const T* x, const T* s, const T* dy, const LinearConv& conv);
+void linear_grads(T* dx, T* dw, const T* x, const T* w, const T* s, const T* dy,
+                  const LinearConv& conv);
 
 // The path that the last of these took on this thread: "winograd", "onednn", "direct", ...
 const char* linear_last_path();

@@ -40,47 +40,78 @@ PYGAN_INLINE void finish_row(const VecF points[kWindow], const WinogradTileVecto
   }
 }
 
-// Row i of a run of tiles to its place. What the tile above (row 0) or the vector to the left (the
-// first pixel) left there belongs to the sum; everything else is new.
-PYGAN_INLINE void put_run(float* to, const float* row, float ninth, int64_t have, int64_t span,
-                          bool above, bool left) {
+// What a row of a run of tiles finds at its place. What the tile above (row 0) or the vector to the
+// left (the first pixel) left there belongs to the sum; everything else is new.
+struct Place {
+  float* to;
+  bool above, left;
+};
+
+// The row of a vector of tiles side by side, none of which reaches beyond the border.
+PYGAN_INLINE void put_vectors(const Place& place, const VecF pixels[8], float ninth) {
+  float* to = place.to;
+  if (place.above) {
+    for (int j = 0; j < 8; ++j) store(to + j * kLanes, load(to + j * kLanes) + pixels[j]);
+    to[2 * kRowFloats] += ninth;
+  } else {
+    const float before = place.left ? to[0] : 0.0f;
+    for (int j = 0; j < 8; ++j) store(to + j * kLanes, pixels[j]);
+    to[0] += before;
+    to[2 * kRowFloats] = ninth;
+  }
+}
+
+// The row of one run, `span` floats and the ninth pixel of the last tile, of which `have` are
+// inside.
+PYGAN_INLINE void put_run(const Place& place, const float* row, float ninth, int64_t have,
+                          int64_t span) {
+  float* to = place.to;
   const int64_t count = have < span ? have : span;
-  if (above) {
+  if (place.above) {
     int64_t x = 0;
     for (; x + kLanes <= count; x += kLanes) store(to + x, load(to + x) + load(row + x));
     for (; x < count; ++x) to[x] += row[x];
     if (have > span) to[span] += ninth;
-    return;
+  } else {
+    const float before = place.left ? to[0] : 0.0f;
+    copy_floats(to, row, count);
+    to[0] += before;
+    if (have > span) to[span] = ninth;
   }
-  const float before = left ? to[0] : 0.0f;
-  copy_floats(to, row, count);
-  to[0] += before;
-  if (have > span) to[span] = ninth;
 }
+
+PYGAN_INLINE int lane_of(int tile) { return tile % kQuads * 4 + tile / kQuads; }
 
 void finish_vector(const WinogradOutput& output, const float* m, int64_t stride, int64_t channel,
                    const WinogradTileVector& t) {
   const int64_t height = 2 * output.tiles.h + 1, width = 2 * output.tiles.w + 1;
   float* plane = output.y + channel * height * width;
   const int64_t sample_stride = output.channels * height * width;
+  const auto place = [&](const WinogradTileVector::Run& run, int i) -> Place {
+    return {plane + run.sample * sample_stride + (run.row * 8 + i) * width + run.col * 8,
+            i == 0 && run.row > 0, run.col > 0};
+  };
   VecF rows[kWindow][kWindow];
   inverse_columns(m, stride, rows);
   // The last row first: a tile of this vector may add its first row to it.
 #pragma GCC unroll 1
   for (int i = kWindow - 1; i >= 0; --i) {
+    if (t.contiguous && t.run[0].row * 8 + i >= height) continue;
     VecF pixels[8], ninth;
     finish_row(rows[i], t, pixels, &ninth);
-    alignas(64) float stage[2 * kRowFloats], ends[kLanes];
-    for (int j = 0; j < 8; ++j) store(stage + j * kLanes, pixels[j]);
+    alignas(64) float ends[kLanes];
     store(ends, ninth);
+    if (t.contiguous) {
+      put_vectors(place(t.run[0], i), pixels, ends[kLanes - 1]);
+      continue;
+    }
+    alignas(64) float stage[2 * kRowFloats];
+    for (int j = 0; j < 8; ++j) store(stage + j * kLanes, pixels[j]);
     for (int r = 0; r < t.runs; ++r) {
       const WinogradTileVector::Run& run = t.run[r];
-      const int64_t y = run.row * 8 + i, x = run.col * 8;
-      if (y >= height) continue;
-      const int last = run.first + run.count - 1;
-      put_run(plane + run.sample * sample_stride + y * width + x, stage + run.first * 8,
-              ends[last % kQuads * 4 + last / kQuads], width - x, int64_t{run.count} * 8,
-              i == 0 && run.row > 0, run.col > 0);
+      if (run.row * 8 + i >= height) continue;
+      put_run(place(run, i), stage + run.first * 8, ends[lane_of(run.first + run.count - 1)],
+              width - run.col * 8, int64_t{run.count} * 8);
     }
   }
 }
