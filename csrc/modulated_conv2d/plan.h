@@ -11,7 +11,7 @@ enum class ConvPath {
   direct,     // implicit-im2col GEMM: every shape, float and double (direct.h)
   pointwise,  // 1x1 with at most four channels on one side, in one pass over memory (pointwise.h)
   onednn,     // the oneDNN of Paddle's wheel, where it is loaded; float (onednn.h)
-  winograd,   // F(4x4, 3x3): 3x3 kernels of stride 1 and padding 1; float (winograd.h)
+  winograd,   // 3x3 kernels of stride 1 and padding 1, or stride 2 and none; float (winograd.h)
 };
 
 const char* path_name(ConvPath path);
