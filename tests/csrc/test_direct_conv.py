@@ -173,11 +173,12 @@ def test_path_can_be_asked_for(lib):
     assert oracle.last_path(lib) == "direct"
 
 
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("op", oracle.OPS)
-def test_winograd_through_the_planner(lib, op):
+def test_winograd_through_the_planner(lib, op, stride):
     oracle.set_path(lib, "winograd")
     rng = np.random.default_rng(13)
-    shape = oracle.simple_shape(2, 5, 7, 13, 3, padding=1)
+    shape = oracle.simple_shape(2, 5, 7, 13, 3, stride=stride, padding=2 - stride)
     case = oracle.make_case(rng, op, shape, np.float32, full=True)
     oracle.check(lib, case, oracle.WINOGRAD_TOLERANCE)
     assert oracle.last_path(lib) == "winograd"
