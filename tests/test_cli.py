@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,22 @@ def test_info_names_versions_and_operators(capsys: pytest.CaptureFixture[str]) -
     out = capsys.readouterr().out
     for part in (pygan.__version__, paddle.__version__, np.__version__, "operators", "gpu"):
         assert part in out
+
+
+def test_info_lists_the_operators_that_the_library_registered(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pygan import ops
+
+    known = ops.native_info()
+    if not known["available"]:
+        pytest.skip(f"no native operators: {known['reason']}")
+    registered = Path(pygan.__file__).parents[1].glob("csrc/paddle/*.cc")
+    sources = "".join(path.read_text() for path in registered)
+    assert known["operators"] == sorted(re.findall(r"PD_BUILD_OP\(pg_(\w+)\)", sources))
+    monkeypatch.setattr(ops, "native_info", lambda: {**known, "operators": ["one", "another"]})
+    assert pygan_main("info") == 0
+    assert "operators  native: one, another\n" in capsys.readouterr().out
 
 
 def test_info_says_what_to_do_without_native_operators(

@@ -2,8 +2,11 @@
 // reads it through ctypes).
 #include "paddle/module.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "common/isa.h"
 #include "common/parallel.h"
@@ -11,6 +14,7 @@
 #include "modulated_conv2d/linear_conv.h"
 #include "modulated_conv2d/onednn.h"
 #include "modulated_conv2d/plan.h"
+#include "paddle/phi/api/all.h"
 
 #define PYGAN_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -19,9 +23,30 @@ namespace {
 std::atomic<bool> g_skip_weight_gradients{false};
 }
 bool skip_weight_gradients() { return g_skip_weight_gradients; }
+
+namespace {
+// The operators of Paddle's registry that are pygan's, sorted, joined with commas.
+std::string registered_operators() {
+  const std::string prefix = "pg_";
+  std::vector<std::string> names;
+  for (const auto& entry : paddle::OpMetaInfoMap::Instance().GetMap()) {
+    if (entry.first.compare(0, prefix.size(), prefix) == 0) {
+      names.push_back(entry.first.substr(prefix.size()));
+    }
+  }
+  std::sort(names.begin(), names.end());
+  std::string list;
+  for (const std::string& name : names) list += (list.empty() ? "" : ",") + name;
+  return list;
+}
+}  // namespace
 }  // namespace pygan
 
 PYGAN_EXPORT const char* pygan_paddle_version() { return PYGAN_PADDLE_VERSION; }
+PYGAN_EXPORT const char* pygan_operators() {
+  static const std::string list = pygan::registered_operators();
+  return list.c_str();
+}
 PYGAN_EXPORT const char* pygan_cpu_isa() { return pygan::isa_name(pygan::cpu_isa()); }
 PYGAN_EXPORT int pygan_max_threads() { return pygan::max_threads(); }
 PYGAN_EXPORT uint64_t pygan_scratch_bytes() { return pygan::scratch_bytes_held(); }

@@ -40,10 +40,9 @@ def _operators() -> list[str]:
     info = dict(ops.native_info())
     if not info.pop("available", False):
         return [_row("operators", f"reference only, slow: {info.get('reason', 'unknown reason')}")]
-    path = info.pop("path", "")
+    path, names = info.pop("path"), info.pop("operators")
     facts = ", ".join(f"{key} {value}" for key, value in info.items())
-    native = "bias_act, upfirdn2d, conv2d, conv_transpose2d, modulated_conv2d"
-    return [_row("operators", f"native: {native}"), _row("", f"{path}: {facts}")]
+    return [_row("operators", f"native: {', '.join(names)}"), _row("", f"{path}: {facts}")]
 
 
 def _cuda() -> str:

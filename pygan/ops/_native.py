@@ -19,6 +19,15 @@ from typing import Any, Optional
 import paddle
 
 _PACKAGE = Path(__file__).resolve().parent.parent
+# The functions of csrc/paddle/module.cc that return text.
+_TEXTS = (
+    "paddle_version",
+    "operators",
+    "cpu_isa",
+    "last_conv_path",
+    "asked_conv_path",
+    "onednn_status",
+)
 _BUILD_HINT = "Build them with: pip install --no-build-isolation -e . (in a pygan checkout)"
 
 _lock = threading.Lock()
@@ -47,9 +56,18 @@ def _load() -> ctypes.CDLL:
         )
     try:
         paddle.utils.cpp_extension.load_op_meta_info_and_register_op(str(library))
-        return ctypes.CDLL(str(library))
+        loaded = ctypes.CDLL(str(library))
     except Exception as error:
         raise RuntimeError(f"{library} could not be loaded: {error}. {_BUILD_HINT}") from None
+    try:
+        for text in _TEXTS:
+            getattr(loaded, f"pygan_{text}").restype = ctypes.c_char_p
+        loaded.pygan_scratch_bytes.restype = ctypes.c_uint64
+    except AttributeError as error:
+        raise RuntimeError(
+            f"{library} was built from another version of pygan ({error}). {_BUILD_HINT}"
+        ) from None
+    return loaded
 
 
 def library() -> Optional[ctypes.CDLL]:
@@ -60,11 +78,6 @@ def library() -> Optional[ctypes.CDLL]:
             if _loaded is None and _reason is None:
                 try:
                     _loaded = _load()
-                    _loaded.pygan_paddle_version.restype = ctypes.c_char_p
-                    _loaded.pygan_cpu_isa.restype = ctypes.c_char_p
-                    for text in ("last_conv_path", "asked_conv_path", "onednn_status"):
-                        getattr(_loaded, f"pygan_{text}").restype = ctypes.c_char_p
-                    _loaded.pygan_scratch_bytes.restype = ctypes.c_uint64
                 except RuntimeError as error:
                     _reason = str(error)
     return _loaded
@@ -199,6 +212,9 @@ def set_conv_path(path: str) -> str:
 def native_info() -> dict[str, Any]:
     """What the compiled operators are: path, Paddle they were built for, instruction set, threads.
 
+    'operators' are the names that the library has registered, on which the functions of `pygan.ops`
+    are built: all convolutions are one operator, 'conv2d'.
+
     Key 'available' is False, and 'reason' says why, when there are none.
     """
     lib = library()
@@ -207,6 +223,7 @@ def native_info() -> dict[str, Any]:
     return {
         "available": True,
         "path": str(_PACKAGE / "_C.so"),
+        "operators": lib.pygan_operators().decode().split(","),
         "paddle": lib.pygan_paddle_version().decode(),
         "cpu_isa": lib.pygan_cpu_isa().decode(),
         "threads": int(lib.pygan_max_threads()),
