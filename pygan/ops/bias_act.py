@@ -11,7 +11,7 @@ import paddle
 import paddle.nn.functional as F
 
 from pygan.ops import _native
-from pygan.ops._checks import FLOATING
+from pygan.ops._checks import FLOATING, check_one_of
 
 _IS_PADDLE_2 = paddle.__version__.startswith("2.")
 _SQRT2 = math.sqrt(2)
@@ -126,7 +126,7 @@ def bias_act(
     the Image Quality of StyleGAN", appendix B); scale and noise are the demodulation and the noise
     input of its figure 2.
     """
-    form = _resolve(act, alpha, gain, clamp)
+    form = resolve_activation(act, alpha, gain, clamp)
     if b is None and scale is None and noise is None:
         axis = 0
         _check_x(x)
@@ -211,23 +211,23 @@ def _slope(u: paddle.Tensor, negative: float) -> paddle.Tensor:
 
 
 @functools.lru_cache(maxsize=256)
-def _resolve_cached(
-    act: str, alpha: Optional[float], gain: Optional[float], clamp: Optional[float]
+def _resolve(
+    act: str, alpha: Optional[float], gain: Optional[float], clamp: Optional[float], op: str
 ) -> _Resolved:
     if act not in ACTIVATIONS:
         raise ValueError(
-            f"pygan.ops.bias_act: `act` is {act!r}; it must be one of {', '.join(ACTIVATIONS)}."
+            f"pygan.ops.{op}: `act` is {act!r}; it must be one of {', '.join(ACTIVATIONS)}."
         )
     number, default_alpha, default_gain = ACTIVATIONS[act]
     for name, value in (("alpha", alpha), ("gain", gain), ("clamp", clamp)):
         if value is not None and not isinstance(value, Real):
             raise TypeError(
-                f"pygan.ops.bias_act: `{name}` is a {type(value).__name__}; it must be a number or "
+                f"pygan.ops.{op}: `{name}` is a {type(value).__name__}; it must be a number or "
                 f"None (no gradient flows to it)."
             )
     if clamp is not None and not clamp >= 0:
         raise ValueError(
-            f"pygan.ops.bias_act: `clamp` is {clamp}; it must be at least 0, or None for no limit."
+            f"pygan.ops.{op}: `clamp` is {clamp}; it must be at least 0, or None for no limit."
         )
     alpha = default_alpha if alpha is None else float(alpha)
     gain = default_gain if gain is None else float(gain)
@@ -243,15 +243,19 @@ def _resolve_cached(
     )
 
 
-def _resolve(
-    act: str, alpha: Optional[float], gain: Optional[float], clamp: Optional[float]
+def resolve_activation(
+    act: str,
+    alpha: Optional[float],
+    gain: Optional[float],
+    clamp: Optional[float],
+    op: str = "bias_act",
 ) -> _Resolved:
-    """Defaults of the table, checked; remembered, because layers ask for the same few."""
+    """Defaults of the table, checked for ``op``; remembered, as layers ask for the same few."""
     try:
-        return _resolve_cached(act, alpha, gain, clamp)
+        return _resolve(act, alpha, gain, clamp, op)
     except TypeError:  # not hashable, or not a number: the function itself says it best
         name = act if isinstance(act, str) else repr(act)
-        return _resolve_cached.__wrapped__(name, alpha, gain, clamp)
+        return _resolve.__wrapped__(name, alpha, gain, clamp, op)
 
 
 def _cast(t: Optional[paddle.Tensor], dtype: paddle.dtype) -> Optional[paddle.Tensor]:
@@ -289,7 +293,9 @@ def _check(
         )
     axis %= ndim
     if b is not None:
-        _check_shape("b", b, [[shape[axis]]], f"one bias for each index of axis {axis} of `x`")
+        check_one_of(
+            "bias_act", "b", b, [[shape[axis]]], f"one bias for each index of axis {axis} of `x`"
+        )
     if scale is None and noise is None:
         return axis
     if axis != 1:
@@ -298,30 +304,20 @@ def _check(
             f"channels of `x`. Transpose `x`, or add `b` in a call of its own."
         )
     if scale is not None:
-        _check_shape("scale", scale, [shape[:2]], "one factor for each sample and channel of `x`")
+        check_one_of(
+            "bias_act", "scale", scale, [shape[:2]], "one factor for each sample and channel of `x`"
+        )
     if noise is not None:
         space = shape[2:]
         legal = [[shape[0], 1, *space], [1, 1, *space], space]
-        _check_shape("noise", noise, legal, "one image for each sample of `x`, or one for all")
+        check_one_of(
+            "bias_act", "noise", noise, legal, "one image for each sample of `x`, or one for all"
+        )
     return axis
 
 
-def _check_shape(name: str, t: paddle.Tensor, legal: list[list[int]], why: str) -> None:
-    if not hasattr(t, "stop_gradient"):
-        raise TypeError(
-            f"pygan.ops.bias_act: `{name}` is a {type(t).__name__}; it must be a paddle.Tensor of "
-            f"shape {' or '.join(map(str, legal))}, or None."
-        )
-    shape = list(t.shape)
-    if shape not in legal:
-        raise ValueError(
-            f"pygan.ops.bias_act: `{name}` has shape {shape}; it must be "
-            f"{' or '.join(map(str, legal))}, {why}."
-        )
-
-
 def _check_strength(noise: Optional[paddle.Tensor], strength: paddle.Tensor) -> None:
-    _check_shape("strength", strength, [[], [1]], "one factor for the whole noise")
+    check_one_of("bias_act", "strength", strength, [[], [1]], "one factor for the whole noise")
     if noise is None:
         raise ValueError(
             "pygan.ops.bias_act: `strength` came without `noise`; pass the noise that it "

@@ -8,7 +8,16 @@ from typing import Optional, Union
 import paddle
 
 from pygan.ops import _conv_ref, _native
-from pygan.ops._checks import check_shape, check_tensor, optional_same_dtype, pair, same_dtype
+from pygan.ops._checks import (
+    check_extent,
+    check_groups,
+    check_kernel,
+    check_shape,
+    check_tensor,
+    optional_same_dtype,
+    pair,
+    same_dtype,
+)
 from pygan.ops._convolution import Epilogue, convolution
 
 _IntPair = Union[int, Sequence[int]]
@@ -50,9 +59,10 @@ def conv2d(
     op = "conv2d"
     check_tensor(op, "x", x, 4, "[N, C, H, W]")
     check_tensor(op, "w", w, 4, "[O, C/groups, kh, kw]")
+    check_kernel(op, "w", w)
     stride, dilation = pair(op, "stride", stride, 1), pair(op, "dilation", dilation, 1)
     py, px = pair(op, "padding", padding, 0)
-    _check_groups(op, groups, x.shape[1], w.shape[0])
+    groups = check_groups(op, groups, x.shape[1], w.shape[0])
     if w.shape[1] * groups != x.shape[1]:
         raise ValueError(
             f"pygan.ops.{op}: `w` has shape {list(w.shape)} and expects {w.shape[1] * groups} "
@@ -111,6 +121,7 @@ def conv_transpose2d(
     op = "conv_transpose2d"
     check_tensor(op, "x", x, 4, "[N, C, H, W]")
     check_tensor(op, "w", w, 4, "[C, O/groups, kh, kw]")
+    check_kernel(op, "w", w)
     stride, dilation = pair(op, "stride", stride, 1), pair(op, "dilation", dilation, 1)
     py, px = pair(op, "padding", padding, 0)
     extra = pair(op, "output_padding", output_padding, 0)
@@ -119,7 +130,7 @@ def conv_transpose2d(
             f"pygan.ops.{op}: `output_padding` is {output_padding!r}; it must be smaller than the "
             f"stride {list(stride)} or the dilation {list(dilation)}."
         )
-    _check_groups(op, groups, x.shape[1], w.shape[1] * groups)
+    groups = check_groups(op, groups, x.shape[1])
     if w.shape[0] != x.shape[1]:
         raise ValueError(
             f"pygan.ops.{op}: `w` has shape {list(w.shape)} and expects {w.shape[0]} input "
@@ -137,6 +148,7 @@ def conv_transpose2d(
             f"pygan.ops.{op}: `padding` {padding!r} leaves an output of {size[0]}x{size[1]}; "
             f"it must be smaller."
         )
+    check_extent(op, "the output", *size)
     if not _native.use_native(impl, op, x):
         y = _conv_ref.correlate_transposed(x, w, stride, (px, px, py, py), extra, dilation, groups)
         return y if bias is None else y + bias.reshape([1, -1, 1, 1])
@@ -150,14 +162,6 @@ def conv_transpose2d(
         groups=groups,
         epilogue=Epilogue(bias=bias),
     )
-
-
-def _check_groups(op: str, groups: int, ci: int, co: int) -> None:
-    if not isinstance(groups, int) or groups < 1 or ci % groups or co % groups:
-        raise ValueError(
-            f"pygan.ops.{op}: `groups` is {groups!r}; it must be a positive integer that divides "
-            f"the {ci} input and {co} output channels."
-        )
 
 
 def _check_bias(
@@ -184,3 +188,4 @@ def _check_window(
             f"pygan.ops.{op}: the kernel covers {reach[0]}x{reach[1]} pixels, but the padded input "
             f"has only {size[0]}x{size[1]}; use a larger input or more padding."
         )
+    check_extent(op, "the padded input", *size)

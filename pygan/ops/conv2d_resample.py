@@ -8,14 +8,26 @@ from typing import Optional, Union
 import paddle
 
 from pygan.ops import _native
-from pygan.ops._checks import check_shape, check_tensor, same_dtype
+from pygan.ops._checks import (
+    check_extent,
+    check_groups,
+    check_kernel,
+    check_one_of,
+    check_shape,
+    check_tensor,
+    integer,
+    same_dtype,
+    sides,
+)
 from pygan.ops._convolution import Epilogue, Resampling, cast_epilogue, native, reference
+from pygan.ops._filters import Filter, check_filter, to_tensor
+from pygan.ops.bias_act import resolve_activation
 
 
 def conv2d_resample(
     x: paddle.Tensor,
     w: paddle.Tensor,
-    f: Optional[paddle.Tensor] = None,
+    f: Filter = None,
     up: int = 1,
     down: int = 1,
     padding: Union[int, Sequence[int]] = 0,
@@ -44,7 +56,8 @@ def conv2d_resample(
     Args:
         x: [N, C, H, W]; float32, float64, float16 or bfloat16.
         w: [O, C/groups, kh, kw], cast to the dtype of ``x``.
-        f: filter of `pygan.ops.setup_filter`; needed when up or down is not 1.
+        f: filter of `pygan.ops.setup_filter`, for up and down; a constant, as in
+            `pygan.ops.upfirdn2d`. None is the identity.
         up, down: positive integers.
         padding: an integer, [x, y] or [x0, x1, y0, y1]; negative crops.
         groups: divides C and O.
@@ -64,15 +77,17 @@ def conv2d_resample(
     """
     op = "conv2d_resample"
     check_tensor(op, "x", x, 4, "[N, C, H, W]")
-    resampling = check_weight_and_resampling(op, x, w, f, up, down, padding, groups, flip_filter)
+    resampling, size = check_weight_and_resampling(
+        op, x, w, f, up, down, padding, groups, flip_filter
+    )
     w = same_dtype(w, x)
     epilogue = Epilogue(bias=bias, act=act, alpha=alpha, gain=gain, clamp=clamp)
-    check_epilogue(op, epilogue, x, w.shape[0])
+    check_epilogue(op, epilogue, [x.shape[0], w.shape[0], *size])
     run = native if _native.use_native(impl, op, x) else reference
     return run(
         x,
         w,
-        groups=groups,
+        groups=int(groups),
         flip=not flip_weight,
         scale_in=None,
         resampling=resampling,
@@ -84,45 +99,38 @@ def check_weight_and_resampling(
     op: str,
     x: paddle.Tensor,
     w: paddle.Tensor,
-    f: Optional[paddle.Tensor],
+    f: Filter,
     up: int,
     down: int,
     padding: Union[int, Sequence[int]],
     groups: int,
     flip_filter: bool,
-) -> Resampling:
-    """Check what `conv2d_resample` and `modulated_conv2d` share; complete the padding."""
-    check_tensor(op, "w", w, 4, "[O, C/groups, kh, kw]")
-    for name, factor in (("up", up), ("down", down)):
-        if not isinstance(factor, int) or factor < 1:
-            raise ValueError(f"pygan.ops.{op}: `{name}` is {factor!r}; it must be an integer >= 1.")
-    if not isinstance(groups, int) or groups < 1 or x.shape[1] % groups or w.shape[0] % groups:
-        raise ValueError(
-            f"pygan.ops.{op}: `groups` is {groups!r}; it must be a positive integer that divides "
-            f"the {x.shape[1]} input and {w.shape[0]} output channels."
-        )
+    *,
+    names: tuple[str, str] = ("w", "f"),
+) -> tuple[Resampling, list[int]]:
+    """Check what `conv2d_resample` and `modulated_conv2d` share.
+
+    ``names`` are those of ``w`` and ``f`` in the function that was called. Returns the resampling,
+    its padding completed, and the size [H', W'] of the output.
+    """
+    name_w, name_f = names
+    check_tensor(op, name_w, w, 4, "[O, C/groups, kh, kw]")
+    check_kernel(op, name_w, w)
+    up, down = integer(op, "up", up, 1), integer(op, "down", down, 1)
+    groups = check_groups(op, groups, x.shape[1], w.shape[0])
     if w.shape[1] * groups != x.shape[1]:
         raise ValueError(
-            f"pygan.ops.{op}: `w` has shape {list(w.shape)} and expects {w.shape[1] * groups} "
-            f"input channels in {groups} groups, but `x` has {x.shape[1]}."
+            f"pygan.ops.{op}: `{name_w}` has shape {list(w.shape)} and expects "
+            f"{w.shape[1] * groups} input channels in {groups} groups, but `x` has {x.shape[1]}."
         )
-    values = [padding] * 4 if isinstance(padding, int) else list(padding)
-    if len(values) == 2:
-        values = [values[0], values[0], values[1], values[1]]
-    if len(values) != 4 or any(not isinstance(v, int) for v in values):
-        raise ValueError(
-            f"pygan.ops.{op}: `padding` is {padding!r}; it must be an integer, [x, y] or "
-            f"[x0, x1, y0, y1]."
-        )
-    if f is None and (up > 1 or down > 1):
-        f = paddle.ones([1], dtype="float32")
+    values = sides(op, padding)
+    taps: Optional[paddle.Tensor] = None
+    taken = [w.shape[2] - 1, w.shape[3] - 1]
     if f is not None:
-        if f.ndim not in (1, 2):
-            raise ValueError(
-                f"pygan.ops.{op}: the filter has shape {list(f.shape)}; it must be 1-D (separable) "
-                f"or 2-D. Make it with pygan.ops.setup_filter."
-            )
-        fw, fh = f.shape[-1], f.shape[0]
+        check_filter(op, f, name_f)
+    if up > 1 or down > 1:
+        taps = to_tensor(check_filter(op, f, name_f))
+        fh, fw = taps.shape[0], taps.shape[-1]
         if up > 1:
             values = _grow(
                 values, (fw + up - 1) // 2, (fw - up) // 2, (fh + up - 1) // 2, (fh - up) // 2
@@ -135,30 +143,40 @@ def check_weight_and_resampling(
                 (fh - down + 1) // 2,
                 (fh - down) // 2,
             )
-    kh, kw = w.shape[2:]
-    size = [x.shape[2] * up + values[2] + values[3], x.shape[3] * up + values[0] + values[1]]
-    taken = [kh - 1, kw - 1]
-    if f is not None:
         passes = int(up > 1) + int(down > 1)
-        taken = [kh - 1 + passes * (f.shape[0] - 1), kw - 1 + passes * (f.shape[-1] - 1)]
+        taken = [taken[0] + passes * (fh - 1), taken[1] + passes * (fw - 1)]
+    size = [x.shape[2] * up + values[2] + values[3], x.shape[3] * up + values[0] + values[1]]
     if size[0] <= taken[0] or size[1] <= taken[1]:
         raise ValueError(
             f"pygan.ops.{op}: kernel and filter cover {taken[0] + 1}x{taken[1] + 1} pixels, but "
             f"the padded input has only {size[0]}x{size[1]}; use a larger input or more padding."
         )
-    return Resampling(up, down, f, values, flip_filter)
+    check_extent(op, "the upsampled and padded input", *size)
+    out = [(s - t - 1) // down + 1 for s, t in zip(size, taken)]
+    return Resampling(up, down, taps, values, bool(flip_filter)), out
 
 
 def _grow(padding: Sequence[int], *by: int) -> list[int]:
     return [p + b for p, b in zip(padding, by)]
 
 
-def check_epilogue(op: str, e: Epilogue, x: paddle.Tensor, channels: int) -> None:
-    """Check the tensors of the fused epilogue against [N, O] of the output."""
+def check_epilogue(op: str, e: Epilogue, shape: Sequence[int]) -> None:
+    """Check the fused epilogue against the [N, O, H', W'] that the convolution makes."""
+    resolve_activation(e.act, e.alpha, e.gain, e.clamp, op=op)
     if e.bias is not None:
         check_tensor(op, "bias", e.bias, 1, "[O]")
-        check_shape(op, "bias", e.bias, [channels], "one number per output channel")
-    if e.clamp is not None and not e.clamp >= 0:
-        raise ValueError(
-            f"pygan.ops.{op}: `clamp` is {e.clamp!r}; it must be None or a number >= 0."
+        check_shape(op, "bias", e.bias, [shape[1]], "one number per output channel")
+    if e.noise is not None:
+        n, _, h, w = shape
+        legal = [[n, 1, h, w], [1, 1, h, w], [h, w]]
+        check_one_of(
+            op, "noise", e.noise, legal, "one map per sample of the output, or one for all"
         )
+    if e.strength is not None:
+        why = "one factor for the whole noise"
+        check_one_of(op, "noise_strength", e.strength, [[], [1]], why)
+        if e.noise is None:
+            raise ValueError(
+                f"pygan.ops.{op}: `noise_strength` came without `noise`; pass the noise that it "
+                "multiplies, or leave it out."
+            )

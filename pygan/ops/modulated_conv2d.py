@@ -11,6 +11,7 @@ import paddle
 from pygan.ops import _native
 from pygan.ops._checks import check_shape, check_tensor, same_dtype
 from pygan.ops._convolution import Epilogue, cast_epilogue, native, reference
+from pygan.ops._filters import Filter
 from pygan.ops.conv2d_resample import check_epilogue, check_weight_and_resampling
 
 _EPSILON = 1e-8  # Karras et al. 2020, equation 3
@@ -25,7 +26,7 @@ def modulated_conv2d(
     up: int = 1,
     down: int = 1,
     padding: Union[int, Sequence[int]] = 0,
-    resample_filter: Optional[paddle.Tensor] = None,
+    resample_filter: Filter = None,
     demodulate: bool = True,
     flip_weight: bool = True,
     fused_modconv: bool = True,
@@ -59,7 +60,7 @@ def modulated_conv2d(
         demodulate: multiply by d; without it d = 1 (as in toRGB).
         fused_modconv: accepted for code written for other libraries. It chose between two ways of
             computing the same numbers; pygan has one, which is the faster of the two.
-        noise_strength: one number that multiplies ``noise``; None is 1.
+        noise_strength: a scalar tensor, shape [] or [1], that multiplies ``noise``; None is 1.
         bias, act, alpha, gain, clamp: as `pygan.ops.bias_act`, fused into the same pass.
         impl: 'auto', 'native' (compiled) or 'ref' (Paddle composition, any order of derivative).
 
@@ -77,18 +78,18 @@ def modulated_conv2d(
     del fused_modconv
     op = "modulated_conv2d"
     check_tensor(op, "x", x, 4, "[N, I, H, W]")
-    resampling = check_weight_and_resampling(
-        op, x, weight, resample_filter, up, down, padding, 1, False
+    names = ("weight", "resample_filter")
+    resampling, size = check_weight_and_resampling(
+        op, x, weight, resample_filter, up, down, padding, 1, False, names=names
     )
     check_tensor(op, "styles", styles, 2, "[N, I]")
     check_shape(op, "styles", styles, x.shape[:2], "one number per sample and input channel")
-    scale: Optional[paddle.Tensor] = None
+    epilogue = Epilogue(None, noise, noise_strength, bias, act, alpha, gain, clamp)
+    check_epilogue(op, epilogue, [x.shape[0], weight.shape[0], *size])
     if demodulate:
-        if x.dtype in _HALF:
+        if x.dtype in _HALF and 0 not in weight.shape:
             weight, styles = _normalise(weight), _normalise(styles)
-        scale = demodulation(weight, styles, impl=impl)
-    epilogue = Epilogue(scale, noise, noise_strength, bias, act, alpha, gain, clamp)
-    check_epilogue(op, epilogue, x, weight.shape[0])
+        epilogue.scale = demodulation(weight, styles, impl=impl)
     run = native if _native.use_native(impl, op, x) else reference
     return run(
         x,

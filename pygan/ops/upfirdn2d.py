@@ -3,78 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Union
 
 import numpy as np
 import paddle
 
 from pygan.ops import _native
+from pygan.ops._checks import FLOATING, check_extent, check_number, pair, sides
+from pygan.ops._filters import Filter, check_filter, to_numpy, to_tensor
 
 Factor = Union[int, Sequence[int]]
-Filter = Union[paddle.Tensor, np.ndarray, None]
-
-_FLOATING = (paddle.float16, paddle.bfloat16, paddle.float32, paddle.float64)
-
-
-def setup_filter(
-    f: Union[paddle.Tensor, np.ndarray, Sequence, float, None],
-    normalize: bool = True,
-    flip_filter: bool = False,
-    gain: float = 1,
-    separable: Optional[bool] = None,
-) -> paddle.Tensor:
-    """Make a FIR filter for the functions of this module.
-
-    1. Make ``f`` an array: None is the identity ``[1]``, a number is one tap per axis.
-    2. Unless ``separable``, turn 1-D taps into the 2-D filter ``outer(f, f)``.
-    3. ``normalize``: divide by the sum, so that a constant image keeps its value.
-    4. ``flip_filter``: reverse every axis.
-    5. Multiply by ``gain ** (ndim / 2)``, so that the filter gains ``gain`` over both axes.
-
-    Args:
-        f: taps, 1-D (separable) ``[k]`` or 2-D ``[kh, kw]``, a number, or None.
-        normalize: make the taps sum to one.
-        flip_filter: reverse the filter.
-        gain: gain of the filter over both axes together.
-        separable: keep 1-D taps 1-D; by default for 8 taps and more, which two 1-D passes filter
-            with fewer operations on every device.
-
-    Returns:
-        float32 tensor ``[k]`` (separable) or ``[kh, kw]``.
-
-    Raises:
-        ValueError: ``f`` is empty, has more than two axes, is 2-D with ``separable=True``, or sums
-            to zero with ``normalize=True``.
-    """
-    taps = np.asarray(1 if f is None else _to_numpy(f), dtype=np.float64)
-    if taps.ndim > 2 or taps.size == 0:
-        raise ValueError(
-            f"pygan.ops.setup_filter: `f` has shape {list(taps.shape)}; "
-            "it must be a number, or hold at least one tap along one or two axes."
-        )
-    if taps.ndim == 0:
-        taps = taps[None]
-    if separable is None:
-        separable = taps.ndim == 1 and taps.size >= 8
-    if separable and taps.ndim == 2:
-        raise ValueError(
-            f"pygan.ops.setup_filter: `f` has shape {list(taps.shape)} with separable=True; "
-            "a separable filter is given by its 1-D taps."
-        )
-    if not separable and taps.ndim == 1:
-        taps = np.outer(taps, taps)
-    if normalize:
-        total = taps.sum()
-        if total == 0:
-            raise ValueError(
-                "pygan.ops.setup_filter: the taps of `f` sum to 0 and cannot be normalized; "
-                "pass normalize=False."
-            )
-        taps = taps / total
-    if flip_filter:
-        taps = np.flip(taps)
-    taps = taps * gain ** (taps.ndim / 2)
-    return paddle.to_tensor(np.ascontiguousarray(taps, dtype=np.float32))
 
 
 def upfirdn2d(
@@ -129,10 +67,11 @@ def upfirdn2d(
     """
     op = "upfirdn2d"
     _check_images(op, x)
-    f = _check_filter(op, f)
-    up_x, up_y = _parse_factor(op, "up", up)
-    down_x, down_y = _parse_factor(op, "down", down)
-    pads = _parse_padding(op, padding)
+    f = check_filter(op, f)
+    up_x, up_y = pair(op, "up", up, 1, "[x, y]")
+    down_x, down_y = pair(op, "down", down, 1, "[x, y]")
+    pads = sides(op, padding)
+    check_number(op, "gain", gain)
     taps_h, taps_w = f.shape[0], f.shape[-1]
     out_h = _output_size(op, "height", x.shape[2], up_y, down_y, pads[2:], taps_h)
     out_w = _output_size(op, "width", x.shape[3], up_x, down_x, pads[:2], taps_w)
@@ -145,7 +84,7 @@ def upfirdn2d(
         )
     geometry = [up_x, up_y, down_x, down_y, *pads, x.shape[2], x.shape[3]]
     bits = _native.double_bits(gain)
-    return _native.call("pg_upfirdn2d", x, _to_tensor(f), geometry, flip_filter, bits)
+    return _native.call("pg_upfirdn2d", x, to_tensor(f), geometry, flip_filter, bits)
 
 
 def filter2d(
@@ -170,8 +109,8 @@ def filter2d(
         ``[N, C, H, W]`` for ``padding=0``.
     """
     op = "filter2d"
-    f = _check_filter(op, f)
-    x0, x1, y0, y1 = _parse_padding(op, padding)
+    f = check_filter(op, f)
+    x0, x1, y0, y1 = sides(op, padding)
     taps_h, taps_w = f.shape[0], f.shape[-1]
     pads = [x0 + taps_w // 2, x1 + (taps_w - 1) // 2, y0 + taps_h // 2, y1 + (taps_h - 1) // 2]
     return upfirdn2d(x, f, padding=pads, flip_filter=flip_filter, gain=gain, impl=impl)
@@ -203,9 +142,9 @@ def upsample2d(
         ``[N, C, H * up_y, W * up_x]`` for ``padding=0``.
     """
     op = "upsample2d"
-    f = _check_filter(op, f)
-    up_x, up_y = _parse_factor(op, "up", up)
-    x0, x1, y0, y1 = _parse_padding(op, padding)
+    f = check_filter(op, f)
+    up_x, up_y = pair(op, "up", up, 1, "[x, y]")
+    x0, x1, y0, y1 = sides(op, padding)
     taps_h, taps_w = f.shape[0], f.shape[-1]
     pads = [
         x0 + (taps_w + up_x - 1) // 2,
@@ -213,6 +152,7 @@ def upsample2d(
         y0 + (taps_h + up_y - 1) // 2,
         y1 + (taps_h - up_y) // 2,
     ]
+    check_number(op, "gain", gain)
     gain = gain * up_x * up_y
     factors = [up_x, up_y]
     return upfirdn2d(x, f, up=factors, padding=pads, flip_filter=flip_filter, gain=gain, impl=impl)
@@ -243,9 +183,9 @@ def downsample2d(
         ``[N, C, H // down_y, W // down_x]`` for ``padding=0``.
     """
     op = "downsample2d"
-    f = _check_filter(op, f)
-    down_x, down_y = _parse_factor(op, "down", down)
-    x0, x1, y0, y1 = _parse_padding(op, padding)
+    f = check_filter(op, f)
+    down_x, down_y = pair(op, "down", down, 1, "[x, y]")
+    x0, x1, y0, y1 = sides(op, padding)
     taps_h, taps_w = f.shape[0], f.shape[-1]
     pads = [
         x0 + (taps_w - down_x + 1) // 2,
@@ -280,7 +220,7 @@ def _upfirdn2d_ref(
     z = x if x.dtype == dtype else x.astype(dtype)
     height, width = x.shape[2], x.shape[3]
     parts = []
-    for taps_y, taps_x in _separable_parts(_to_numpy(f)):
+    for taps_y, taps_x in _separable_parts(to_numpy(f)):
         if not flip_filter:
             taps_y, taps_x = taps_y[::-1], taps_x[::-1]
         a = _axis_matrix(height, out_size[0], taps_y, up[1], down[1], padding[2])
@@ -315,21 +255,8 @@ def _axis_matrix(
     return matrix
 
 
-def _to_numpy(f: object) -> np.ndarray:
-    if isinstance(f, paddle.Tensor):
-        return (f if f.dtype == paddle.float64 else f.astype("float32")).numpy()
-    return np.asarray(f)
-
-
-def _to_tensor(f: Union[paddle.Tensor, np.ndarray]) -> paddle.Tensor:
-    if isinstance(f, paddle.Tensor) and f.dtype in (paddle.float32, paddle.float64):
-        return f
-    taps = _to_numpy(f)
-    return paddle.to_tensor(taps if taps.dtype == np.float64 else taps.astype(np.float32))
-
-
 def _check_images(op: str, x: object) -> None:
-    if not isinstance(x, paddle.Tensor) or x.dtype not in _FLOATING:
+    if not isinstance(x, paddle.Tensor) or x.dtype not in FLOATING:
         what = f"a tensor of {x.dtype}" if isinstance(x, paddle.Tensor) else type(x).__name__
         raise TypeError(
             f"pygan.ops.{op}: `x` is {what}; "
@@ -342,64 +269,6 @@ def _check_images(op: str, x: object) -> None:
         )
 
 
-def _check_filter(op: str, f: object) -> Union[paddle.Tensor, np.ndarray]:
-    if f is None:
-        return np.ones(1, np.float32)
-    if not isinstance(f, (paddle.Tensor, np.ndarray)):
-        raise TypeError(
-            f"pygan.ops.{op}: `f` is {type(f).__name__}; make a filter with "
-            "pygan.ops.setup_filter(f), or pass None for no filter."
-        )
-    kind = str(f.dtype).replace("paddle.", "")
-    if kind not in ("float16", "bfloat16", "float32", "float64"):
-        raise TypeError(
-            f"pygan.ops.{op}: `f` holds {kind}; the taps of a filter are floating-point numbers, "
-            "as pygan.ops.setup_filter(f) makes them."
-        )
-    if f.ndim not in (1, 2) or 0 in f.shape:
-        raise ValueError(
-            f"pygan.ops.{op}: `f` has shape {list(f.shape)}; it must hold at least one tap, "
-            "as [k] (separable) or [kh, kw]."
-        )
-    if isinstance(f, paddle.Tensor) and not f.stop_gradient:
-        raise ValueError(
-            f"pygan.ops.{op}: `f` requires a gradient (stop_gradient is False), but the filter is "
-            "a constant of this operator; pass f.detach()."
-        )
-    return f
-
-
-def _integers(value: object) -> Optional[list[int]]:
-    """The integers in a number or a sequence, or None where there is anything else."""
-    items: list[Any] = list(value) if isinstance(value, (list, tuple, np.ndarray)) else [value]
-    if all(isinstance(i, (int, np.integer)) and not isinstance(i, bool) for i in items):
-        return [int(i) for i in items]
-    return None
-
-
-def _parse_factor(op: str, name: str, value: Factor) -> tuple[int, int]:
-    items = _integers(value)
-    if items is None or len(items) not in (1, 2) or min(items) < 1:
-        raise ValueError(
-            f"pygan.ops.{op}: `{name}` is {value!r}; "
-            "it must be a positive integer or a pair of them, [x, y]."
-        )
-    return items[0], items[-1]
-
-
-def _parse_padding(op: str, value: Factor) -> list[int]:
-    items = _integers(value)
-    if items is None or len(items) not in (1, 2, 4):
-        raise ValueError(
-            f"pygan.ops.{op}: `padding` is {value!r}; "
-            "it must be an integer, [x, y] or [x0, x1, y0, y1]."
-        )
-    if len(items) == 4:
-        return items
-    x, y = items[0], items[-1]
-    return [x, x, y, y]
-
-
 def _output_size(
     op: str, axis: str, size: int, up: int, down: int, pads: list[int], taps: int
 ) -> int:
@@ -409,4 +278,5 @@ def _output_size(
             f"pygan.ops.{op}: the {axis} is {size} * {up} (up) + {pads[0]} + {pads[1]} (padding) "
             f"= {padded}, less than the filter's {taps} taps; use more padding or a larger image."
         )
+    check_extent(op, f"the upsampled and padded {axis}", padded)
     return (padded - taps) // down + 1

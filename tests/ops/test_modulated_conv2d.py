@@ -390,13 +390,13 @@ def test_no_weight_gradients_leaves_second_order_alone():
     ("change", "message"),
     [
         (dict(styles=paddle.ones([2, 4])), r"`styles` has shape \[2, 4\]; it must be \[2, 3\]"),
-        (dict(weight=paddle.ones([4, 5, 3, 3])), r"`w` has shape .* expects 5 input channels"),
+        (dict(weight=paddle.ones([4, 5, 3, 3])), r"`weight` has shape .* expects 5 input channels"),
         (dict(x=paddle.ones([2, 3, 8])), r"`x` has shape \[2, 3, 8\]; it must have 4 axes"),
         (dict(bias=paddle.ones([3])), r"`bias` has shape \[3\]; it must be \[4\]"),
         (dict(up=0), r"`up` is 0; it must be an integer >= 1"),
         (dict(padding=[1, 2, 3]), r"`padding` is \[1, 2, 3\]; it must be an integer"),
         (dict(impl="cuda"), r"`impl` is 'cuda'; it must be 'auto', 'native' or 'ref'"),
-        (dict(noise=paddle.ones([5, 5])), r"`noise` .* 8 x 8"),
+        (dict(noise=paddle.ones([5, 5])), r"`noise` has shape \[5, 5\]; it must be .* \[8, 8\]"),
     ],
 )
 def test_errors_say_what_came_and_what_is_legal(change, message):
@@ -404,5 +404,5 @@ def test_errors_say_what_came_and_what_is_legal(change, message):
         x=paddle.ones([2, 3, 8, 8]), weight=paddle.ones([4, 3, 3, 3]), styles=paddle.ones([2, 3]),
         padding=1,
     )  # fmt: skip
-    with pytest.raises((ValueError, TypeError, OSError), match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         modulated_conv2d(**{**arguments, **change})
