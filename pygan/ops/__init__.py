@@ -1,4 +1,11 @@
-"""Operators of the GAN family: fused, native on CPU, exact to second order."""
+"""Operators of the GAN family: fused, native on CPU, exact to second order.
+
+`paddle.jit.to_static` and `paddle.jit.save` of Paddle 3 take every operator, native or not; of the
+shapes, only the number of samples may be left open in `InputSpec`. With ``full_graph=True`` Paddle
+cannot differentiate the compiled convolutions and bias_act, and says so with an error: train in
+eager mode, or with ``impl='ref'``. Whoever loads a saved program that contains compiled operators
+imports `pygan.ops` and calls `native_info()` first, which registers them.
+"""
 
 from pygan.ops._filters import setup_filter
 from pygan.ops._native import (

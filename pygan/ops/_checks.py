@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 import paddle
+
+if TYPE_CHECKING:
+    from typing import TypeGuard  # Python 3.10
 
 # What csrc/ counts pixels and steps of one axis with.
 LARGEST = 2**31 - 1
 FLOATING = (paddle.float32, paddle.float64, paddle.float16, paddle.bfloat16)
 
 
+def is_tensor(x: Any) -> TypeGuard[paddle.Tensor]:
+    """Whether x is a tensor: eager, or of the static graph that is being built."""
+    return hasattr(x, "stop_gradient")
+
+
 def check_tensor(op: str, name: str, x: paddle.Tensor, ndim: int, dims: str) -> None:
     """Require a floating tensor of rank ``ndim``, whose axes are described by ``dims``."""
-    if not isinstance(x, paddle.Tensor):
+    if not is_tensor(x):
         raise TypeError(
             f"pygan.ops.{op}: `{name}` is a {type(x).__name__}; it must be a paddle.Tensor {dims}."
         )
@@ -31,9 +39,24 @@ def check_tensor(op: str, name: str, x: paddle.Tensor, ndim: int, dims: str) -> 
         )
 
 
+def check_images(op: str, x: paddle.Tensor, dims: str) -> None:
+    """`check_tensor` for [N, C, H, W], of which a static graph may leave only N open."""
+    check_tensor(op, "x", x, 4, dims)
+    if min(x.shape[1:]) < 0:
+        raise ValueError(
+            f"pygan.ops.{op}: `x` has shape {list(x.shape)} in this static graph; all but the "
+            "first axis must be known. Give them in paddle.static.InputSpec."
+        )
+
+
+def same_shape(a: Sequence[int], b: Sequence[int]) -> bool:
+    """Whether two shapes agree, where -1 is a size that a static graph leaves open."""
+    return len(a) == len(b) and all(i == j or -1 in (i, j) for i, j in zip(a, b))
+
+
 def check_shape(op: str, name: str, x: paddle.Tensor, shape: Sequence[int], why: str) -> None:
     """Require an exact shape, explained by ``why``."""
-    if list(x.shape) != list(shape):
+    if not same_shape(x.shape, shape):
         raise ValueError(
             f"pygan.ops.{op}: `{name}` has shape {list(x.shape)}; it must be {list(shape)}, {why}."
         )
@@ -43,13 +66,13 @@ def check_one_of(
     op: str, name: str, x: paddle.Tensor, legal: Sequence[Sequence[int]], why: str
 ) -> None:
     """Require a tensor of one of the ``legal`` shapes, explained by ``why``."""
-    if not hasattr(x, "stop_gradient"):
+    if not is_tensor(x):
         raise TypeError(
             f"pygan.ops.{op}: `{name}` is a {type(x).__name__}; it must be a paddle.Tensor of "
             f"shape {' or '.join(map(str, legal))}, or None."
         )
     shape = list(x.shape)
-    if shape not in legal:
+    if not any(same_shape(shape, other) for other in legal):
         raise ValueError(
             f"pygan.ops.{op}: `{name}` has shape {shape}; it must be "
             f"{' or '.join(map(str, legal))}, {why}."

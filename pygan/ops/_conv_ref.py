@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import paddle
 import paddle.nn.functional as F
 
@@ -70,8 +71,9 @@ def correlate(
     columns = columns.reshape([n, groups, per_group * kh * kw, size[0] * size[1]])
     matrix = w.reshape([1, groups, co // groups, per_group * kh * kw])
     # Paddle's matmul crashes at second order where its first operand is broadcast and only the
-    # second one lies on the path to the target.
-    matrix = matrix.expand([n, groups, co // groups, per_group * kh * kw])
+    # second one lies on the path to the target. A static graph may leave n open.
+    samples = n if n >= 0 else paddle.shape(x)[0]
+    matrix = matrix.expand([samples, groups, co // groups, per_group * kh * kw])
     return paddle.matmul(matrix, columns).reshape([n, co, size[0], size[1]])
 
 
@@ -87,9 +89,9 @@ def insert_zeros(x: paddle.Tensor, up: Sequence[int]) -> paddle.Tensor:
     if tuple(up) == (1, 1):
         return x
     n, c, h, w = x.shape
-    corner = paddle.zeros([up[0], up[1]], dtype=x.dtype)
-    corner[0, 0] = 1
-    x = x.reshape([n, c, h, 1, w, 1]) * corner.reshape([1, 1, 1, up[0], 1, up[1]])
+    corner = np.zeros([1, 1, 1, up[0], 1, up[1]])
+    corner.flat[0] = 1
+    x = x.reshape([n, c, h, 1, w, 1]) * paddle.to_tensor(corner, dtype=x.dtype)
     return x.reshape([n, c, h * up[0], w * up[1]])
 
 

@@ -8,7 +8,7 @@ from typing import Optional, Union
 import numpy as np
 import paddle
 
-from pygan.ops._checks import check_number
+from pygan.ops._checks import check_number, is_tensor
 
 Filter = Union[paddle.Tensor, np.ndarray, None]
 
@@ -96,10 +96,15 @@ def to_numpy(f: object) -> np.ndarray:
     return np.asarray(f)
 
 
+def is_constant_of_graph(f: object) -> bool:
+    """Whether ``f`` is a tensor with values, met while a static graph is being built."""
+    return isinstance(f, paddle.Tensor) and not paddle.in_dynamic_mode()
+
+
 def to_tensor(f: Union[paddle.Tensor, np.ndarray]) -> paddle.Tensor:
     """The taps as the operators take them: float32, or float64 where they are given so."""
-    if isinstance(f, paddle.Tensor) and f.dtype in (paddle.float32, paddle.float64):
-        return f
+    if is_tensor(f) and not is_constant_of_graph(f):
+        return f if f.dtype in (paddle.float32, paddle.float64) else f.astype("float32")
     taps = to_numpy(f)
     return paddle.to_tensor(taps if taps.dtype == np.float64 else taps.astype(np.float32))
 
@@ -108,7 +113,7 @@ def check_filter(op: str, f: object, name: str = "f") -> Union[paddle.Tensor, np
     """A legal filter: ``f``, or the identity where it is None."""
     if f is None:
         return np.ones(1, np.float32)
-    if not isinstance(f, (paddle.Tensor, np.ndarray)):
+    if not (is_tensor(f) or isinstance(f, np.ndarray)):
         raise TypeError(
             f"pygan.ops.{op}: `{name}` is {type(f).__name__}; make a filter with "
             "pygan.ops.setup_filter(f), or pass None for no filter."
@@ -124,7 +129,7 @@ def check_filter(op: str, f: object, name: str = "f") -> Union[paddle.Tensor, np
             f"pygan.ops.{op}: `{name}` has shape {list(f.shape)}; it must hold at least one tap, "
             "as [k] (separable) or [kh, kw]."
         )
-    if isinstance(f, paddle.Tensor) and not f.stop_gradient:
+    if is_tensor(f) and not f.stop_gradient:
         raise ValueError(
             f"pygan.ops.{op}: `{name}` requires a gradient (stop_gradient is False), but the "
             "filter is a constant of this operator; pass f.detach()."

@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional, TypeVar
 
 import paddle
 
@@ -29,6 +29,8 @@ _TEXTS = (
     "onednn_status",
 )
 _BUILD_HINT = "Build them with: pip install --no-build-isolation -e . (in a pygan checkout)"
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _lock = threading.Lock()
 _loaded: Optional[ctypes.CDLL] = None
@@ -87,6 +89,17 @@ def unavailable_reason() -> Optional[str]:
     """Why the native operators cannot be used, or None when they can."""
     library()
     return _reason
+
+
+def graph_operator(function: _Function) -> _Function:
+    """Mark a function whose body serves eager tensors and static graphs alike.
+
+    `paddle.jit.to_static` then runs it as it is, instead of rewriting its checks into the program.
+    """
+    marker = getattr(paddle.jit, "marker", None)
+    # Paddle 2 has but one way of rewriting.
+    mark: Any = paddle.jit.not_to_static if marker is None else marker.unified
+    return mark(function)
 
 
 def use_native(impl: str, op: str, x: paddle.Tensor) -> bool:

@@ -11,7 +11,7 @@ import paddle
 import paddle.nn.functional as F
 
 from pygan.ops import _native
-from pygan.ops._checks import FLOATING, check_one_of
+from pygan.ops._checks import FLOATING, check_one_of, is_tensor
 
 _IS_PADDLE_2 = paddle.__version__.startswith("2.")
 _SQRT2 = math.sqrt(2)
@@ -49,7 +49,7 @@ class _Resolved(NamedTuple):
     attributes: tuple[int, int, int, int]
 
 
-@paddle.jit.not_to_static  # its checks are of Python's, not of the program
+@_native.graph_operator
 def bias_act(
     x: paddle.Tensor,
     b: Optional[paddle.Tensor] = None,
@@ -264,7 +264,7 @@ def _cast(t: Optional[paddle.Tensor], dtype: paddle.dtype) -> Optional[paddle.Te
 
 
 def _check_x(x: paddle.Tensor) -> None:
-    if not hasattr(x, "stop_gradient"):  # a static graph's tensors are no paddle.Tensor
+    if not is_tensor(x):
         raise TypeError(
             f"pygan.ops.bias_act: `x` is a {type(x).__name__}; it must be a paddle.Tensor."
         )

@@ -11,6 +11,7 @@ from pygan.ops import _conv_ref, _native
 from pygan.ops._checks import (
     check_extent,
     check_groups,
+    check_images,
     check_kernel,
     check_shape,
     check_tensor,
@@ -23,6 +24,7 @@ from pygan.ops._convolution import Epilogue, convolution
 _IntPair = Union[int, Sequence[int]]
 
 
+@_native.graph_operator
 def conv2d(
     x: paddle.Tensor,
     w: paddle.Tensor,
@@ -57,7 +59,7 @@ def conv2d(
         ValueError, TypeError: for arguments that do not fit; the message says which.
     """
     op = "conv2d"
-    check_tensor(op, "x", x, 4, "[N, C, H, W]")
+    check_images(op, x, "[N, C, H, W]")
     check_tensor(op, "w", w, 4, "[O, C/groups, kh, kw]")
     check_kernel(op, "w", w)
     stride, dilation = pair(op, "stride", stride, 1), pair(op, "dilation", dilation, 1)
@@ -85,6 +87,7 @@ def conv2d(
     )
 
 
+@_native.graph_operator
 def conv_transpose2d(
     x: paddle.Tensor,
     w: paddle.Tensor,
@@ -119,7 +122,7 @@ def conv_transpose2d(
         ValueError, TypeError: for arguments that do not fit; the message says which.
     """
     op = "conv_transpose2d"
-    check_tensor(op, "x", x, 4, "[N, C, H, W]")
+    check_images(op, x, "[N, C, H, W]")
     check_tensor(op, "w", w, 4, "[C, O/groups, kh, kw]")
     check_kernel(op, "w", w)
     stride, dilation = pair(op, "stride", stride, 1), pair(op, "dilation", dilation, 1)

@@ -11,6 +11,7 @@ from pygan.ops import _native
 from pygan.ops._checks import (
     check_extent,
     check_groups,
+    check_images,
     check_kernel,
     check_one_of,
     check_shape,
@@ -24,6 +25,7 @@ from pygan.ops._filters import Filter, check_filter, to_tensor
 from pygan.ops.bias_act import resolve_activation
 
 
+@_native.graph_operator
 def conv2d_resample(
     x: paddle.Tensor,
     w: paddle.Tensor,
@@ -76,7 +78,7 @@ def conv2d_resample(
     Quality of StyleGAN", appendix B.
     """
     op = "conv2d_resample"
-    check_tensor(op, "x", x, 4, "[N, C, H, W]")
+    check_images(op, x, "[N, C, H, W]")
     resampling, size = check_weight_and_resampling(
         op, x, w, f, up, down, padding, groups, flip_filter
     )

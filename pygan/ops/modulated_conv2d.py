@@ -9,7 +9,7 @@ from typing import Optional, Union
 import paddle
 
 from pygan.ops import _native
-from pygan.ops._checks import check_shape, check_tensor, same_dtype
+from pygan.ops._checks import check_images, check_shape, check_tensor, same_dtype
 from pygan.ops._convolution import Epilogue, cast_epilogue, native, reference
 from pygan.ops._filters import Filter
 from pygan.ops.conv2d_resample import check_epilogue, check_weight_and_resampling
@@ -18,6 +18,7 @@ _EPSILON = 1e-8  # Karras et al. 2020, equation 3
 _HALF = (paddle.float16, paddle.bfloat16)
 
 
+@_native.graph_operator
 def modulated_conv2d(
     x: paddle.Tensor,
     weight: paddle.Tensor,
@@ -77,7 +78,7 @@ def modulated_conv2d(
     """
     del fused_modconv
     op = "modulated_conv2d"
-    check_tensor(op, "x", x, 4, "[N, I, H, W]")
+    check_images(op, x, "[N, I, H, W]")
     names = ("weight", "resample_filter")
     resampling, size = check_weight_and_resampling(
         op, x, weight, resample_filter, up, down, padding, 1, False, names=names

@@ -8,13 +8,14 @@ from typing import Union
 import numpy as np
 import paddle
 
-from pygan.ops import _native
-from pygan.ops._checks import FLOATING, check_extent, check_number, pair, sides
+from pygan.ops import _conv_ref, _native
+from pygan.ops._checks import check_extent, check_images, check_number, pair, sides
 from pygan.ops._filters import Filter, check_filter, to_numpy, to_tensor
 
 Factor = Union[int, Sequence[int]]
 
 
+@_native.graph_operator
 def upfirdn2d(
     x: paddle.Tensor,
     f: Filter,
@@ -66,7 +67,11 @@ def upfirdn2d(
     Signal Processing" (1983), chapter 3.
     """
     op = "upfirdn2d"
-    _check_images(op, x)
+    check_images(op, x, "[N, C, H, W]")
+    if 0 in x.shape[2:]:
+        raise ValueError(
+            f"pygan.ops.{op}: `x` has shape {list(x.shape)}; its H and W must be at least 1."
+        )
     f = check_filter(op, f)
     up_x, up_y = pair(op, "up", up, 1, "[x, y]")
     down_x, down_y = pair(op, "down", down, 1, "[x, y]")
@@ -79,6 +84,8 @@ def upfirdn2d(
         return x.reshape([x.shape[0], x.shape[1], out_h, out_w])
     flip_filter, gain = bool(flip_filter), float(gain)
     if not _native.use_native(impl, op, x):
+        if not isinstance(f, (paddle.Tensor, np.ndarray)):
+            return _upfirdn2d_traced(x, f, (up_x, up_y), (down_x, down_y), pads, flip_filter, gain)
         return _upfirdn2d_ref(
             x, f, (up_x, up_y), (down_x, down_y), pads, (out_h, out_w), flip_filter, gain
         )
@@ -87,6 +94,7 @@ def upfirdn2d(
     return _native.call("pg_upfirdn2d", x, to_tensor(f), geometry, flip_filter, bits)
 
 
+@_native.graph_operator
 def filter2d(
     x: paddle.Tensor,
     f: Filter,
@@ -116,6 +124,7 @@ def filter2d(
     return upfirdn2d(x, f, padding=pads, flip_filter=flip_filter, gain=gain, impl=impl)
 
 
+@_native.graph_operator
 def upsample2d(
     x: paddle.Tensor,
     f: Filter,
@@ -158,6 +167,7 @@ def upsample2d(
     return upfirdn2d(x, f, up=factors, padding=pads, flip_filter=flip_filter, gain=gain, impl=impl)
 
 
+@_native.graph_operator
 def downsample2d(
     x: paddle.Tensor,
     f: Filter,
@@ -231,6 +241,29 @@ def _upfirdn2d_ref(
     return y if y.dtype == x.dtype else y.astype(x.dtype)
 
 
+def _upfirdn2d_traced(
+    x: paddle.Tensor,
+    f: paddle.Tensor,
+    up: tuple[int, int],
+    down: tuple[int, int],
+    padding: list[int],
+    flip_filter: bool,
+    gain: float,
+) -> paddle.Tensor:
+    """The operator, step by step, in a static graph, where the taps have no values yet."""
+    dtype = paddle.float64 if x.dtype == paddle.float64 else paddle.float32
+    channels = x.shape[1]
+    taps = to_tensor(f).astype(dtype) * gain ** (f.ndim / 2)
+    if f.ndim == 1:
+        taps = taps.reshape([-1, 1]) * taps.reshape([1, -1])
+    if not flip_filter:
+        taps = paddle.flip(taps, [0, 1])
+    z = _conv_ref.insert_zeros(x.astype(dtype), (up[1], up[0]))
+    taps = taps.reshape([1, 1, *taps.shape]).expand([channels, 1, *taps.shape])
+    y = _conv_ref.correlate(z, taps, (down[1], down[0]), padding, groups=channels)
+    return y.astype(x.dtype)
+
+
 def _separable_parts(f: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Pairs (taps_y, taps_x), in float64, whose outer products sum to the 2-D filter."""
     f = f.astype(np.float64)
@@ -253,20 +286,6 @@ def _axis_matrix(
         hit = (position % up == 0) & (source >= 0) & (source < size)
         matrix[out[hit], source[hit]] = tap
     return matrix
-
-
-def _check_images(op: str, x: object) -> None:
-    if not isinstance(x, paddle.Tensor) or x.dtype not in FLOATING:
-        what = f"a tensor of {x.dtype}" if isinstance(x, paddle.Tensor) else type(x).__name__
-        raise TypeError(
-            f"pygan.ops.{op}: `x` is {what}; "
-            "it must be a paddle tensor of float16, bfloat16, float32 or float64."
-        )
-    if x.ndim != 4 or x.shape[2] == 0 or x.shape[3] == 0:
-        raise ValueError(
-            f"pygan.ops.{op}: `x` has shape {list(x.shape)}; "
-            "it must be [N, C, H, W] with H, W >= 1."
-        )
 
 
 def _output_size(

@@ -1,0 +1,177 @@
+"""Operators in the static graphs of Paddle 3: `to_static`, and programs saved and loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import paddle
+import pytest
+
+from pygan.ops import (
+    bias_act,
+    conv2d,
+    conv2d_resample,
+    conv_transpose2d,
+    downsample2d,
+    filter2d,
+    modulated_conv2d,
+    setup_filter,
+    upfirdn2d,
+    upsample2d,
+)
+
+IMPLS = ["native", "ref"]
+SHAPE = [2, 3, 6, 8]
+pytestmark = [
+    pytest.mark.usefixtures("needs_native"),
+    pytest.mark.skipif(paddle.__version__.startswith("2."), reason="Paddle 3's static graphs"),
+]
+
+
+class Layer(paddle.nn.Layer):
+    """One operator with parameters and a filter, as the layers of pygan.nn call it."""
+
+    def __init__(
+        self,
+        operator: Callable[..., paddle.Tensor],
+        impl: str,
+        noise: Optional[list[int]] = None,
+        channels: int = 4,
+        separable: bool = False,
+    ) -> None:
+        super().__init__()
+        self.operator, self.impl = operator, impl
+        rng = np.random.default_rng(0)
+
+        def parameter(*shape: int) -> paddle.Tensor:
+            values = paddle.nn.initializer.Assign(rng.standard_normal(shape).astype("float32"))
+            return self.create_parameter(list(shape), default_initializer=values)
+
+        self.w = parameter(channels, 3, 3, 3)
+        self.transposed = parameter(3, channels, 3, 3)
+        self.b = parameter(channels)
+        self.strength = parameter(1)
+        self.noise = None if noise is None else parameter(*noise)
+        f = setup_filter([1, 3, 3, 1], separable=separable)
+        self.register_buffer("f", f, persistable=False)
+        self.eval()
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.operator(self, x, impl=self.impl)
+
+
+def modulated(layer: Layer, x: paddle.Tensor, **arguments: Any) -> paddle.Tensor:
+    styles = x.mean([2, 3]) + 1
+    return modulated_conv2d(
+        x, layer.w, styles, layer.noise, padding=1, resample_filter=layer.f, bias=layer.b,
+        noise_strength=layer.strength, act="lrelu", clamp=2.0, **arguments,
+    )  # fmt: skip
+
+
+def resampled(layer: Layer, x: paddle.Tensor, **arguments: Any) -> paddle.Tensor:
+    return conv2d_resample(
+        x, layer.w, layer.f, padding=1, bias=layer.b, act="swish", flip_filter=True, **arguments
+    )
+
+
+LAYERS: dict[str, tuple[Callable[..., paddle.Tensor], dict[str, Any]]] = {
+    "bias_act": (lambda s, x, **k: bias_act(x, s.b, act="tanh", **k), {"channels": 3}),
+    "upfirdn2d": (
+        lambda s, x, **k: upfirdn2d(x, s.f, [3, 2], [1, 2], [2, -1, 1, 4], gain=3, **k),
+        {},
+    ),
+    "upfirdn2d, 1-D": (lambda s, x, **k: upfirdn2d(x, s.f, 2, 3, 3, **k), {"separable": True}),
+    "upfirdn2d, no filter": (lambda s, x, **k: upfirdn2d(x, None, 2, **k), {}),
+    "filter2d": (lambda s, x, **k: filter2d(x, s.f, **k), {}),
+    "upsample2d": (lambda s, x, **k: upsample2d(x, s.f, **k), {}),
+    "downsample2d": (lambda s, x, **k: downsample2d(x, s.f, flip_filter=True, **k), {}),
+    "conv2d": (lambda s, x, **k: conv2d(x, s.w, s.b, stride=2, padding=[1, 0], **k), {}),
+    "conv_transpose2d": (
+        lambda s, x, **k: conv_transpose2d(x, s.transposed, s.b, 2, 1, 1, **k),
+        {},
+    ),
+    "conv2d_resample, up": (lambda s, x, **k: resampled(s, x, up=2, **k), {}),
+    "conv2d_resample, down": (lambda s, x, **k: resampled(s, x, down=2, **k), {}),
+    "modulated_conv2d": (modulated, {"noise": [1, 1, 6, 8]}),
+    "modulated_conv2d, up": (lambda s, x, **k: modulated(s, x, up=2, **k), {"noise": [12, 16]}),
+}
+
+
+def images(seed: int = 1) -> paddle.Tensor:
+    return paddle.to_tensor(np.random.default_rng(seed).standard_normal(SHAPE).astype("float32"))
+
+
+def assert_same(got: paddle.Tensor, want: paddle.Tensor, impl: str) -> None:
+    # The reference takes its filters as tensors in a static graph, and orders its sums otherwise.
+    error = np.abs(got.numpy() - want.numpy()).max()
+    assert error <= (0 if impl == "native" else 1e-5 * np.abs(want.numpy()).max())
+
+
+@pytest.mark.parametrize("impl", IMPLS)
+@pytest.mark.parametrize("name", LAYERS)
+def test_saved_program_gives_the_same_values(name: str, impl: str, tmp_path: Path) -> None:
+    operator, options = LAYERS[name]
+    layer = Layer(operator, impl, **options)
+    # The number of samples is left open.
+    spec = [paddle.static.InputSpec([None, *SHAPE[1:]], "float32")]
+    paddle.jit.save(layer, str(tmp_path / "layer"), input_spec=spec)
+    loaded = paddle.jit.load(str(tmp_path / "layer"))
+    for x in (images(), images(2)[:1]):
+        assert_same(loaded(x), layer(x), impl)
+
+
+@pytest.mark.parametrize("impl", IMPLS)
+@pytest.mark.parametrize("full_graph", [True, False])
+@pytest.mark.parametrize("name", LAYERS)
+def test_to_static_gives_the_same_values(name: str, full_graph: bool, impl: str) -> None:
+    operator, options = LAYERS[name]
+    layer, static = Layer(operator, impl, **options), Layer(operator, impl, **options)
+    static = paddle.jit.to_static(static, full_graph=full_graph)
+    assert_same(static(images()), layer(images()), impl)
+
+
+@pytest.mark.parametrize("impl", IMPLS)
+def test_filter_that_is_no_buffer_becomes_a_constant(impl: str, tmp_path: Path) -> None:
+    f = setup_filter([1, 3, 3, 1])
+    layer = Layer(lambda s, x, **k: upsample2d(x, f, **k), impl)
+    spec = [paddle.static.InputSpec(SHAPE, "float32")]
+    paddle.jit.save(layer, str(tmp_path / "layer"), input_spec=spec)
+    assert_same(paddle.jit.load(str(tmp_path / "layer"))(images()), layer(images()), impl)
+
+
+@pytest.mark.parametrize("name", ["upfirdn2d", "conv2d", "conv2d_resample, up", "modulated_conv2d"])
+def test_sizes_must_be_known(name: str, tmp_path: Path) -> None:
+    operator, options = LAYERS[name]
+    spec = [paddle.static.InputSpec([None, 3, None, None], "float32")]
+    with pytest.raises(ValueError, match=r"`x` has shape \[-1, 3, -1, -1\] in this static graph"):
+        paddle.jit.save(
+            Layer(operator, "native", **options), str(tmp_path / "layer"), input_spec=spec
+        )
+
+
+LOAD = """
+import sys
+import numpy as np
+import paddle
+import pygan.ops
+
+assert pygan.ops.native_info()["available"]
+x = paddle.to_tensor(np.load(sys.argv[2]))
+np.save(sys.argv[3], paddle.jit.load(sys.argv[1])(x).numpy())
+"""
+
+
+def test_another_process_loads_the_program(tmp_path: Path) -> None:
+    layer = Layer(modulated, "native", noise=[6, 8])
+    spec = [paddle.static.InputSpec(SHAPE, "float32")]
+    model, x, y = (str(tmp_path / name) for name in ("layer", "x.npy", "y.npy"))
+    paddle.jit.save(layer, model, input_spec=spec)
+    np.save(x, images().numpy())
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-c", LOAD, model, x, y], cwd=root, check=True)
+    np.testing.assert_array_equal(np.load(y), layer(images()).numpy())
