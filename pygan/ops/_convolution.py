@@ -193,7 +193,7 @@ def cast_epilogue(e: Epilogue, x: paddle.Tensor) -> Epilogue:
     noise = optional_same_dtype(e.noise, x)
     strength = optional_same_dtype(e.strength, x)
     if noise is not None and noise.ndim == 2:
-        noise = noise.reshape([1, 1, *noise.shape])
+        noise = noise.unsqueeze([0, 1])
     if strength is not None:
         strength = strength.reshape([1])
     return Epilogue(

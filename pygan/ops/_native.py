@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import json
 import struct
 import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, Optional
 
 import paddle
 
@@ -29,8 +30,6 @@ _TEXTS = (
     "onednn_status",
 )
 _BUILD_HINT = "Build them with: pip install --no-build-isolation -e . (in a pygan checkout)"
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _lock = threading.Lock()
 _loaded: Optional[ctypes.CDLL] = None
@@ -91,17 +90,6 @@ def unavailable_reason() -> Optional[str]:
     return _reason
 
 
-def graph_operator(function: _Function) -> _Function:
-    """Mark a function whose body serves eager tensors and static graphs alike.
-
-    `paddle.jit.to_static` then runs it as it is, instead of rewriting its checks into the program.
-    """
-    marker = getattr(paddle.jit, "marker", None)
-    # Paddle 2 has but one way of rewriting.
-    mark: Any = paddle.jit.not_to_static if marker is None else marker.unified
-    return mark(function)
-
-
 def use_native(impl: str, op: str, x: paddle.Tensor) -> bool:
     """Resolve ``impl='auto'|'native'|'ref'`` for an operator called with ``x``.
 
@@ -127,10 +115,23 @@ def use_native(impl: str, op: str, x: paddle.Tensor) -> bool:
     return False
 
 
+@functools.cache
+def _only_cpu() -> bool:
+    """Whether this Paddle knows no other device, so that no tensor need be asked for its place.
+
+    `to_static` cannot follow that question through its interpreter of Python.
+    """
+    return not (
+        paddle.is_compiled_with_cuda()
+        or paddle.is_compiled_with_xpu()
+        or paddle.device.get_all_custom_device_type()
+    )
+
+
 def _no_kernel_for(x: paddle.Tensor) -> Optional[str]:
     """Why the loaded library cannot compute on ``x``, or None when it can."""
     if paddle.in_dynamic_mode():
-        if not x.place.is_cpu_place():
+        if not (_only_cpu() or x.place.is_cpu_place()):
             return f"this build has no kernel for tensors on {x.place}"
     elif not hasattr(paddle._C_ops, "_run_custom_op"):
         return "the static graphs of Paddle 2 are not supported"

@@ -49,7 +49,7 @@ class _Resolved(NamedTuple):
     attributes: tuple[int, int, int, int]
 
 
-@_native.graph_operator
+@paddle.jit.not_to_static  # its checks are of Python's, not of the program
 def bias_act(
     x: paddle.Tensor,
     b: Optional[paddle.Tensor] = None,
@@ -171,7 +171,7 @@ def _bias_act_ref(
     if scale is not None:
         u = u * scale.reshape([*scale.shape, *[1] * (x.ndim - 2)])
     if noise is not None:
-        noise = noise.reshape([1, 1, *noise.shape]) if noise.ndim == x.ndim - 2 else noise
+        noise = noise.unsqueeze([0, 1]) if noise.ndim == x.ndim - 2 else noise
         u = u + (noise if strength is None else noise * strength.reshape([1] * x.ndim))
     if b is not None:
         u = u + b.reshape([-1 if i == axis else 1 for i in range(x.ndim)])

@@ -24,7 +24,7 @@ from pygan.ops._convolution import Epilogue, convolution
 _IntPair = Union[int, Sequence[int]]
 
 
-@_native.graph_operator
+@paddle.jit.not_to_static  # its checks are of Python's, not of the program
 def conv2d(
     x: paddle.Tensor,
     w: paddle.Tensor,
@@ -87,7 +87,7 @@ def conv2d(
     )
 
 
-@_native.graph_operator
+@paddle.jit.not_to_static
 def conv_transpose2d(
     x: paddle.Tensor,
     w: paddle.Tensor,

@@ -25,7 +25,7 @@ from pygan.ops._filters import Filter, check_filter, to_tensor
 from pygan.ops.bias_act import resolve_activation
 
 
-@_native.graph_operator
+@paddle.jit.not_to_static  # its checks are of Python's, not of the program
 def conv2d_resample(
     x: paddle.Tensor,
     w: paddle.Tensor,

@@ -18,7 +18,7 @@ _EPSILON = 1e-8  # Karras et al. 2020, equation 3
 _HALF = (paddle.float16, paddle.bfloat16)
 
 
-@_native.graph_operator
+@paddle.jit.not_to_static  # its checks are of Python's, not of the program
 def modulated_conv2d(
     x: paddle.Tensor,
     weight: paddle.Tensor,

@@ -15,7 +15,7 @@ from pygan.ops._filters import Filter, check_filter, to_numpy, to_tensor
 Factor = Union[int, Sequence[int]]
 
 
-@_native.graph_operator
+@paddle.jit.not_to_static  # its checks are of Python's, not of the program
 def upfirdn2d(
     x: paddle.Tensor,
     f: Filter,
@@ -94,7 +94,7 @@ def upfirdn2d(
     return _native.call("pg_upfirdn2d", x, to_tensor(f), geometry, flip_filter, bits)
 
 
-@_native.graph_operator
+@paddle.jit.not_to_static
 def filter2d(
     x: paddle.Tensor,
     f: Filter,
@@ -124,7 +124,7 @@ def filter2d(
     return upfirdn2d(x, f, padding=pads, flip_filter=flip_filter, gain=gain, impl=impl)
 
 
-@_native.graph_operator
+@paddle.jit.not_to_static
 def upsample2d(
     x: paddle.Tensor,
     f: Filter,
@@ -167,7 +167,7 @@ def upsample2d(
     return upfirdn2d(x, f, up=factors, padding=pads, flip_filter=flip_filter, gain=gain, impl=impl)
 
 
-@_native.graph_operator
+@paddle.jit.not_to_static
 def downsample2d(
     x: paddle.Tensor,
     f: Filter,
