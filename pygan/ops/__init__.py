@@ -3,8 +3,13 @@
 `paddle.jit.to_static` and `paddle.jit.save` of Paddle 3 take every operator, native or not; of the
 shapes, only the number of samples may be left open in `InputSpec`. With ``full_graph=True`` Paddle
 cannot differentiate the compiled convolutions and bias_act, and says so with an error: train in
-eager mode, or with ``impl='ref'``. Whoever loads a saved program that contains compiled operators
-imports `pygan.ops` and calls `native_info()` first, which registers them.
+eager mode, or with ``impl='ref'``. Call `native_info()`, which registers the compiled operators,
+before a saved program that contains them is loaded, and before a model is called for the first time
+under ``to_static(full_graph=False)``, whose interpreter of Python stumbles over the loading.
+
+Derivatives of third order are silently incomplete with the compiled operators, since Paddle knows
+two orders of a registered operator and drops the rest. ``impl='ref'`` has them, save where Paddle's
+own operators do not and raise an error: relu, elu, selu, softplus, and all with a clamp.
 """
 
 from pygan.ops._filters import setup_filter

@@ -1,14 +1,15 @@
-"""Convolutions composed of Paddle operators whose derivatives of every order are right.
+"""Convolutions composed of Paddle operators whose derivatives are right to third order.
 
 Paddle's own ``conv2d`` loses a second-order term when only its weight lies on the path to the
-target, and its ``conv2d_transpose`` has no second order at all; padding, slicing, reshaping,
-broadcast multiplication and ``matmul`` are right to any order, in any dtype. These functions are
+target, and its ``conv2d_transpose`` has no second order at all; concatenation, slicing, reshaping,
+broadcast multiplication and ``matmul`` are right, in any dtype. These functions are
 the specification of the native convolution, not a fast path.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Optional
 
 import numpy as np
 import paddle
@@ -27,7 +28,26 @@ def _pad_or_crop(x: paddle.Tensor, padding: Sequence[int]) -> paddle.Tensor:
             max(-left, 0) : w - max(-right, 0),
         ]
     grow = [max(p, 0) for p in padding]
-    return F.pad(x, grow) if any(grow) else x
+    if not any(grow):
+        return x
+    if not paddle.in_dynamic_mode():
+        return F.pad(x, grow)  # which has no third order, nor has a static graph
+    for axis, before, after in ((3, *grow[:2]), (2, *grow[2:])):
+        parts = [_zeros(x, axis, before), x, _zeros(x, axis, after)]
+        x = paddle.concat([p for p in parts if p is not None], axis=axis)
+    return x
+
+
+def _zeros(like: paddle.Tensor, axis: int, size: int) -> Optional[paddle.Tensor]:
+    """Zeros to stand before or after ``like`` along one axis, or None for none."""
+    if size == 0:
+        return None
+    shape = list(like.shape)
+    shape[axis] = size
+    zeros = paddle.zeros(shape, dtype=like.dtype)
+    # The third order of Paddle's concat fails where a part of it is a constant.
+    zeros.stop_gradient = like.stop_gradient
+    return zeros
 
 
 def _every(

@@ -114,8 +114,10 @@ def bias_act(
     All five tensors have gradients of first and second order (``create_graph=True``). The native
     operator saves only its inputs and recomputes the activation in its backward passes, each of
     which reads memory once and yields every gradient. Its sums do not depend on the number of
-    threads. Derivatives of third order need ``impl='ref'``, and so do gradients inside a static
-    program (`paddle.jit.to_static`), into which the native operator goes without them.
+    threads. Its derivatives of third order are silently incomplete, because Paddle drops them:
+    those need ``impl='ref'``, without a clamp, relu, elu, selu and softplus, whose third order
+    Paddle refuses. So do gradients inside a static program (`paddle.jit.to_static` with
+    ``full_graph=True``).
 
     Raises:
         TypeError: an argument is no tensor, or not a floating one, or not a number.

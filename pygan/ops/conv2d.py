@@ -50,7 +50,8 @@ def conv2d(
         bias: [O] or None.
         stride, padding, dilation: an integer or [vertical, horizontal].
         groups: divides C and O.
-        impl: 'auto', 'native' (compiled) or 'ref' (Paddle composition, any order of derivative).
+        impl: 'auto', 'native' (compiled, exact to second order; a third is silently incomplete) or
+            'ref' (Paddle composition, exact to third order).
 
     Returns:
         [N, O, H', W'] with H' = (H + 2·padding - dilation·(kh - 1) - 1) // stride + 1.
@@ -113,7 +114,8 @@ def conv_transpose2d(
         output_padding: rows and columns added at the bottom and right; smaller than the stride or
             the dilation.
         groups: divides C and O.
-        impl: 'auto', 'native' (compiled) or 'ref' (Paddle composition, any order of derivative).
+        impl: 'auto', 'native' (compiled, exact to second order; a third is silently incomplete) or
+            'ref' (Paddle composition, exact to third order).
 
     Returns:
         [N, O, H', W'], H' = (H - 1)·stride - 2·padding + dilation·(kh - 1) + 1 + output_padding.

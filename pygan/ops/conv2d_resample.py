@@ -66,7 +66,8 @@ def conv2d_resample(
         flip_weight: True for correlation (as `conv2d`), False for convolution.
         flip_filter: False for convolution with ``f``, as `pygan.ops.upfirdn2d`.
         bias, act, alpha, gain, clamp: as `pygan.ops.bias_act`, fused into the same pass.
-        impl: 'auto', 'native' (compiled) or 'ref' (Paddle composition, any order of derivative).
+        impl: 'auto', 'native' (compiled, exact to second order; a third is silently incomplete) or
+            'ref' (Paddle composition, exact to third order).
 
     Returns:
         [N, O, H', W'].

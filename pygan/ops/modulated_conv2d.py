@@ -63,7 +63,8 @@ def modulated_conv2d(
             computing the same numbers; pygan has one, which is the faster of the two.
         noise_strength: a scalar tensor, shape [] or [1], that multiplies ``noise``; None is 1.
         bias, act, alpha, gain, clamp: as `pygan.ops.bias_act`, fused into the same pass.
-        impl: 'auto', 'native' (compiled) or 'ref' (Paddle composition, any order of derivative).
+        impl: 'auto', 'native' (compiled, exact to second order; a third is silently incomplete) or
+            'ref' (Paddle composition, exact to third order).
 
     Returns:
         [N, O, H', W'] in the dtype of ``x``. Differentiable twice in every tensor but the filter.
@@ -112,9 +113,10 @@ def demodulation(
     styles = same_dtype(styles, weight)
     if _native.use_native(impl, "modulated_conv2d", weight):
         energy = _native.call("pg_weight_energy", weight)
-    else:
-        energy = (weight * weight).sum([2, 3])
-    return paddle.rsqrt(paddle.matmul(styles * styles, energy, transpose_y=True) + _EPSILON)
+        return paddle.rsqrt(paddle.matmul(styles * styles, energy, transpose_y=True) + _EPSILON)
+    energy = (weight * weight).sum([2, 3])
+    # Paddle's rsqrt has no third order, its pow has.
+    return paddle.pow(paddle.matmul(styles * styles, energy, transpose_y=True) + _EPSILON, -0.5)
 
 
 def _normalise(t: paddle.Tensor) -> paddle.Tensor:

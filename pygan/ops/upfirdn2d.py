@@ -38,8 +38,8 @@ def upfirdn2d(
 
     The width of the result is ``(W * up_x + pad_x0 + pad_x1 - kw) // down_x + 1``, its height
     likewise. The operator is linear in ``x``; its gradient is upfirdn2d with ``up`` and ``down``
-    exchanged and the filter reversed. The native operator is exact to second order,
-    ``impl='ref'`` to third.
+    exchanged and the filter reversed. The native operator is exact to second order
+    (a third is silently incomplete, because Paddle drops it), ``impl='ref'`` to third.
 
     Args:
         x: images ``[N, C, H, W]``, float16, bfloat16, float32 or float64. The 16-bit types are
