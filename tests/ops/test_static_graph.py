@@ -135,6 +135,18 @@ def test_to_static_gives_the_same_values(name: str, full_graph: bool, impl: str)
     assert_same(static(images()), layer(images()), impl)
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_to_static_at_several_sizes(name: str) -> None:
+    """Unless the graph must be whole, Paddle may leave sizes open once it has seen two of them."""
+    operator, options = LAYERS[name]
+    layer, static = (Layer(operator, "native", **{**options, "noise": None}) for _ in range(2))
+    layer.strength = static.strength = None
+    static = paddle.jit.to_static(static, full_graph=False)
+    for size in ((6, 8), (8, 8), (10, 12)):
+        x = paddle.rand([2, 3, *size])
+        assert_same(static(x), layer(x), "native")
+
+
 @pytest.mark.parametrize("impl", IMPLS)
 def test_filter_that_is_no_buffer_becomes_a_constant(impl: str, tmp_path: Path) -> None:
     f = setup_filter([1, 3, 3, 1])
