@@ -280,8 +280,7 @@ class StyleGAN2(Algorithm):
         with paddle.no_grad():
             ws, _ = self._map(step.random, labels)
             fakes = self._synthesize(ws, step.random)
-        fake_logits = self.discriminator(fakes, labels)
-        real_logits = self.discriminator(step.real.images, step.real.labels)
+        fake_logits, real_logits = self._discriminate(fakes, labels, step)
         step.report("scores/real", real_logits)
         step.report("signs/real", paddle.sign(real_logits))
         return F.softplus(fake_logits).mean() + F.softplus(-real_logits).mean()
@@ -298,6 +297,26 @@ class StyleGAN2(Algorithm):
         return penalty.mean() * (self.config.gamma / 2)
 
     # Parts of the losses ----------------------------------------------------------------------
+
+    def _discriminate(
+        self, fakes: paddle.Tensor, labels: Optional[paddle.Tensor], step: Step
+    ) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """D of fakes and of reals, in one pass, which needs the transforms of its weights once.
+
+        Fakes and reals take turns in it: sample n is in the group n mod (N / G) of the minibatch
+        deviation, so that a group has only fakes or only reals, and those that it would have had.
+        """
+        real = step.real
+        count = fakes.shape[0]
+        if count < self.config.mbstd_group:  # twice as many would make other groups
+            return self.discriminator(fakes, labels), self.discriminator(real.images, real.labels)
+
+        def take_turns(a: paddle.Tensor, b: paddle.Tensor) -> paddle.Tensor:
+            return paddle.stack([a, b], axis=1).reshape([2 * count, *a.shape[1:]])
+
+        both_labels = None if labels is None else take_turns(labels, real.labels)
+        logits = self.discriminator(take_turns(fakes, real.images), both_labels)
+        return logits[0::2], logits[1::2]
 
     def _map(
         self, random: StepRandom, labels: Optional[paddle.Tensor]

@@ -69,6 +69,20 @@ def test_main_losses_against_numpy() -> None:
     assert float(step.reports["signs/real"]) == pytest.approx(np.sign(real).mean())
 
 
+@pytest.mark.parametrize("classes", [(), (4, 4)])
+@pytest.mark.parametrize("group", [1, 2, 4, 8, 16])
+def test_one_pass_of_the_discriminator_equals_two(group: int, classes: tuple[int, ...]) -> None:
+    model = tiny(classes=classes, mbstd_group=group, conditional=bool(classes))
+    (step,) = steps("D_main")
+    labels = model.data.random_labels(step.random)
+    reals = step.real.labels if classes else None
+    images = paddle.to_tensor(np.random.RandomState(1).randn(8, *SHAPE).astype(np.float32))
+    together = model._discriminate(images, labels, step)
+    apart = (model.discriminator(images, labels), model.discriminator(step.real.images, reals))
+    for one, two in zip(together, apart, strict=True):
+        np.testing.assert_allclose(one.numpy(), two.numpy(), rtol=1e-4, atol=1e-5)
+
+
 def double(model: StyleGAN2) -> None:
     """Makes all weights float64, for finite differences."""
     for network in model.networks.values():
