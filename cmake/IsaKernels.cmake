@@ -27,6 +27,10 @@ function(pygan_isa_objects name sources)
     target_compile_definitions(
       ${target} PRIVATE ${PYGAN_ISA_DEFINITIONS} PYGAN_ISA=${isa}
                         PYGAN_VECTOR_BYTES=${PYGAN_VECTOR_BYTES_${isa}})
+    if(PYGAN_ISA_DEFINITIONS)
+      # GCC takes longer to read the intrinsics than to compile most kernels: once per level, then.
+      target_precompile_headers(${target} PRIVATE <immintrin.h>)
+    endif()
     list(APPEND objects $<TARGET_OBJECTS:${target}>)
   endforeach()
   set(${name}_OBJECTS ${objects} PARENT_SCOPE)

@@ -13,51 +13,11 @@
 #pragma once
 
 #include "bias_act/activations.h"
+#include "bias_act/run.h"
 #include "common/simd_partial.h"
 
 namespace pygan {
 namespace PYGAN_ISA {
-
-// A run lies either inside one plane (n, c), so that it has one bias and one scale but a noise
-// value per element; or inside one row of channels with inner size 1, where it is the other way
-// round.
-enum class Run { plane, row };
-
-// What varies along a run. S: storage type, or the type computed in. Null where absent.
-template <typename S>
-struct Elements {
-  const S* x = nullptr;
-  const S* dy = nullptr;
-  const S* ddx = nullptr;
-  const S* noise = nullptr;    // planes only
-  const S* ddnoise = nullptr;  // planes only
-  S* out = nullptr;            // y, or the gradient of dy
-  S* gx = nullptr;
-  S* gscale = nullptr;  // rows only
-};
-
-template <typename C>
-struct Parameters {
-  C alpha, gain, clamp;  // clamp NaN: no limit
-  C strength = 1, ddstrength = 0;
-  // Planes: one value each.
-  C scale = 1, b = 0, ddscale = 0, ddb = 0;
-  // Rows: one value for each element (null: as the value above), and one noise for all.
-  const C* scale_row = nullptr;
-  const C* b_row = nullptr;
-  const C* ddscale_row = nullptr;
-  const C* ddb_row = nullptr;
-  C noise = 0, ddnoise = 0;
-};
-
-// Sums over a run, lane by lane, and the sums kept for each element.
-template <typename C>
-struct Sums {
-  typedef typename Vec<C>::type V;
-  V b = {}, scale = {}, strength = {}, noise = {};
-  C* b_elements = nullptr;      // rows: added to
-  C* noise_elements = nullptr;  // planes: added to
-};
 
 // An operand that has one value for the run, or (kVaries) may have one for each element.
 template <typename C, bool kVaries>
@@ -98,6 +58,7 @@ struct Whole {
       PYGAN_ISA::store(p, v);
     }
   }
+  inline __attribute__((always_inline)) void add(C* p, V v) const { store(p, load(p) + v); }
 };
 template <typename C>
 struct First {
@@ -106,36 +67,47 @@ struct First {
   inline __attribute__((always_inline)) V load(const C* p) const { return load_first(p, count); }
   inline __attribute__((always_inline)) void store(C* p, V v) const { store_first(p, v, count); }
   inline __attribute__((always_inline)) void put(C* p, V v) const { store_first(p, v, count); }
+  inline __attribute__((always_inline)) void add(C* p, V v) const { store(p, load(p) + v); }
 };
 
-// stream: `out` and `gx` are aligned to vectors and bypass the cache.
-template <typename Act, typename C, int kOrder, Run kRun>
-void sweep(const Parameters<C>& p, const Elements<C>& e, Sums<C>* sums, int64_t n, bool stream) {
+constexpr int64_t kStreamRun = 128;  // shorter runs never bypass the cache
+
+template <typename C>
+PYGAN_INLINE bool is_aligned(const C* p) {
+  return reinterpret_cast<uintptr_t>(p) % PYGAN_VECTOR_BYTES == 0;
+}
+
+// kPlane: runs may lie inside planes; kRow: they may lie inside rows. At least one is true.
+template <typename Act, typename C, int kOrder, bool kPlane, bool kRow>
+void sweep(const Parameters<C>& p, const Elements<C>& e, int64_t n, bool stream, Sums<C>* sums) {
   typedef typename Vec<C>::type V;
-  constexpr bool kPlane = kRun == Run::plane;
+  // A run that starts off alignment is not worth streaming: the ordinary stores at its ends share
+  // cache lines with the streaming ones.
+  stream = stream && n >= kStreamRun && is_aligned(e.out) && is_aligned(e.gx);
   // Copies, because the compiler must assume that what is stored below overlaps `p`.
+  const Act act = activation_of(p.act, Act());
   const C alpha = p.alpha;
   const V gain = splat(p.gain), clamp = splat(p.clamp), strength = splat(p.strength);
   const V ddstrength = splat(p.ddstrength), zero = {};
-  const Operand<C, !kPlane> scale_e(p.scale_row, p.scale), ddscale_e(p.ddscale_row, p.ddscale);
-  const Operand<C, !kPlane> b_e(p.b_row, p.b), ddb_e(p.ddb_row, p.ddb);
+  const Operand<C, kRow> scale_e(p.scale_row, p.scale), ddscale_e(p.ddscale_row, p.ddscale);
+  const Operand<C, kRow> b_e(p.b_row, p.b), ddb_e(p.ddb_row, p.ddb);
   const Operand<C, kPlane> noise_e(e.noise, p.noise), ddnoise_e(e.ddnoise, p.ddnoise);
   const Operand<C, true> ddx_e(e.ddx, C(0));
   const C* const x_e = e.x;
   const C* const dy_e = e.dy;
   C* const out_e = e.out;
   C* const gx_e = e.gx;
-  C* const gscale_e = e.gscale;
-  C* const sums_e = kPlane ? sums->noise_elements : sums->b_elements;
-  V sum_b = sums->b, sum_scale = sums->scale;
-  V sum_strength = sums->strength, sum_noise = sums->noise;
+  C* const gscale_e = kRow ? e.gscale : nullptr;
+  C* const b_sums_e = kRow ? sums->b_elements : nullptr;
+  C* const noise_sums_e = kPlane ? sums->noise_elements : nullptr;
+  V sum_b = zero, sum_scale = zero, sum_strength = zero, sum_noise = zero;
 
   const auto step = [&](int64_t i, auto access) __attribute__((always_inline)) {
     const V x = access.load(x_e + i);
     const V scale = scale_e.at(i, access);
     const V b = b_e.at(i, access);
     const V noise = noise_e.at(i, access);
-    const Jet<C> a = Act::template eval<C>(scale * x + (strength * noise + b), alpha);
+    const Jet<C> a = act.template eval<C>(scale * x + (strength * noise + b), alpha);
     const V y = a.f * gain;
     if constexpr (kOrder == 0) {
       const V low = y < -clamp ? -clamp : y;
@@ -164,59 +136,67 @@ void sweep(const Parameters<C>& p, const Elements<C>& e, Sums<C>* sums, int64_t 
       if constexpr (kPlane) {
         sum_b += gb;
         sum_scale += gscale;
-        if (sums_e != nullptr) {
-          access.store(sums_e + i, access.load(sums_e + i) + gnoise);
-        }
-      } else {
+        if (noise_sums_e != nullptr) access.add(noise_sums_e + i, gnoise);
+      }
+      if constexpr (kRow) {
         sum_noise += gnoise;
         if (gscale_e != nullptr) access.store(gscale_e + i, gscale);
-        if (sums_e != nullptr) {
-          access.store(sums_e + i, access.load(sums_e + i) + gb);
-        }
+        if (b_sums_e != nullptr) access.add(b_sums_e + i, gb);
       }
     }
   };
   const int64_t rest = n % lanes<C>();
   for (int64_t i = 0; i < n - rest; i += lanes<C>()) step(i, Whole<C>{stream});
   if (rest > 0) step(n - rest, First<C>{static_cast<int>(rest)});
-  sums->b = sum_b;
-  sums->scale = sum_scale;
-  sums->strength = sum_strength;
-  sums->noise = sum_noise;
+  if constexpr (kOrder > 0) {
+    sums->strength += sum_lanes<C>(sum_strength);
+    if constexpr (kPlane) {
+      sums->b += sum_lanes<C>(sum_b);
+      sums->scale += sum_lanes<C>(sum_scale);
+    }
+    if constexpr (kRow) sums->noise += sum_lanes<C>(sum_noise);
+  }
 }
 
-template <typename C>
-using Sweep = void (*)(const Parameters<C>&, const Elements<C>&, Sums<C>*, int64_t, bool);
-
-template <typename Act, typename C>
-Sweep<C> sweep_of(int order, Run run) {
-  static const Sweep<C> table[2][3] = {
-      {sweep<Act, C, 0, Run::plane>, sweep<Act, C, 1, Run::plane>, sweep<Act, C, 2, Run::plane>},
-      {sweep<Act, C, 0, Run::row>, sweep<Act, C, 1, Run::row>, sweep<Act, C, 2, Run::row>}};
-  return table[run == Run::row][order];
+// Piecewise linear activations run at the speed of memory, and so each kind of run has its loop.
+template <int kOrder, typename C, typename Act>
+Sweep<C> linear_sweep(Run run) {
+  return run == Run::plane ? sweep<Act, C, kOrder, true, false>
+                           : sweep<Act, C, kOrder, false, true>;
 }
 
-template <typename C>
-Sweep<C> choose_sweep(Activation act, int order, Run run) {
+// The others have one loop for both: it reads what does not vary from the first-level cache, which
+// costs nothing beside an exponential.
+template <int kOrder, typename C, typename Act>
+Sweep<C> smooth_sweep() {
+  if constexpr (kOrder < 2 && sizeof(C) == sizeof(float)) {
+    return sweep<Act, C, kOrder, true, true>;
+  } else {
+    return sweep<AnySmooth, C, kOrder, true, true>;
+  }
+}
+
+template <int kOrder, typename C>
+Sweep<C> sweep_of_order(Activation act, Run run) {
   switch (act) {
     case Activation::relu:
-      return sweep_of<Relu, C>(order, run);
+      return linear_sweep<kOrder, C, Relu>(run);
     case Activation::lrelu:
-      return sweep_of<LeakyRelu, C>(order, run);
+      return linear_sweep<kOrder, C, LeakyRelu>(run);
     case Activation::tanh:
-      return sweep_of<Tanh, C>(order, run);
+      return smooth_sweep<kOrder, C, Tanh>();
     case Activation::sigmoid:
-      return sweep_of<Sigmoid, C>(order, run);
+      return smooth_sweep<kOrder, C, Sigmoid>();
     case Activation::elu:
-      return sweep_of<Elu, C>(order, run);
+      return smooth_sweep<kOrder, C, Elu>();
     case Activation::selu:
-      return sweep_of<Selu, C>(order, run);
+      return smooth_sweep<kOrder, C, Selu>();
     case Activation::softplus:
-      return sweep_of<Softplus, C>(order, run);
+      return smooth_sweep<kOrder, C, Softplus>();
     case Activation::swish:
-      return sweep_of<Swish, C>(order, run);
+      return smooth_sweep<kOrder, C, Swish>();
     default:
-      return sweep_of<Linear, C>(order, run);
+      return linear_sweep<kOrder, C, Linear>(run);
   }
 }
 

@@ -39,14 +39,15 @@ PYGAN_INLINE void store_first(double* p, VecD v, int count) {
   _mm256_maskstore_pd(p, first_bytes(8 * count), (__m256d)v);
 }
 #else
+// Out of line, because these loops are longer than what surrounds them.
 template <typename C>
-PYGAN_INLINE typename Vec<C>::type load_first(const C* p, int count) {
+static __attribute__((noinline)) typename Vec<C>::type load_first(const C* p, int count) {
   typename Vec<C>::type v = {};
   for (int i = 0; i < count; ++i) v[i] = p[i];
   return v;
 }
 template <typename C>
-PYGAN_INLINE void store_first(C* p, typename Vec<C>::type v, int count) {
+static __attribute__((noinline)) void store_first(C* p, typename Vec<C>::type v, int count) {
   for (int i = 0; i < count; ++i) p[i] = v[i];
 }
 #endif

@@ -65,7 +65,7 @@ struct Upfirdn2dPlan {
   bool stream;    // write y around the cache, row by row
   bool stage;     // write y around the cache, in lines that do not end with the rows
   bool prefetch;  // x comes from memory
-  // Elements of a tile's buffers, and their bytes in all (Tile in upfirdn2d_kernels.cpp).
+  // Elements of a tile's buffers, and their bytes in all (Tile in tile.cpp).
   int64_t term_capacity, row_term_capacity, phase_row_capacity, out_row_capacity, in_row_capacity,
       padded_capacity;
   int64_t ring_slots, ring_slot_capacity;  // the number of slots is a power of two

@@ -1,46 +1,15 @@
-// The loops that upfirdn2d is made of: weighted sums of rows. For *_kernels.cpp files.
+// The loops over rows that upfirdn2d is made of, which are compiled for several instruction sets.
 //
 // They read and write nothing outside the rows' ends, and every element is summed in the order of
 // the terms wherever it lies in its vector, so that results do not depend on alignment.
 #pragma once
 
+#include <cstdint>
+
 #include "common/half.h"
-#include "common/simd.h"
-#include "common/simd_partial.h"
+#include "common/isa.h"
 
 namespace pygan {
-namespace PYGAN_ISA {
-namespace {
-
-// ---- Pairs of vectors: low/high halves of a[0] b[0] a[1] b[1] ..., and the way back.
-
-#define PYGAN_SHUFFLES(V, low, high, even, odd)                                            \
-  PYGAN_INLINE V interleave_low(V a, V b) { return __builtin_shufflevector(a, b, low); }   \
-  PYGAN_INLINE V interleave_high(V a, V b) { return __builtin_shufflevector(a, b, high); } \
-  PYGAN_INLINE V even_lanes(V a, V b) { return __builtin_shufflevector(a, b, even); }      \
-  PYGAN_INLINE V odd_lanes(V a, V b) { return __builtin_shufflevector(a, b, odd); }
-#define PYGAN_LIST(...) __VA_ARGS__
-#if PYGAN_VECTOR_BYTES == 64
-PYGAN_SHUFFLES(VecF, PYGAN_LIST(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
-               PYGAN_LIST(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31),
-               PYGAN_LIST(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30),
-               PYGAN_LIST(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31))
-PYGAN_SHUFFLES(VecD, PYGAN_LIST(0, 8, 1, 9, 2, 10, 3, 11), PYGAN_LIST(4, 12, 5, 13, 6, 14, 7, 15),
-               PYGAN_LIST(0, 2, 4, 6, 8, 10, 12, 14), PYGAN_LIST(1, 3, 5, 7, 9, 11, 13, 15))
-#elif PYGAN_VECTOR_BYTES == 32
-PYGAN_SHUFFLES(VecF, PYGAN_LIST(0, 8, 1, 9, 2, 10, 3, 11), PYGAN_LIST(4, 12, 5, 13, 6, 14, 7, 15),
-               PYGAN_LIST(0, 2, 4, 6, 8, 10, 12, 14), PYGAN_LIST(1, 3, 5, 7, 9, 11, 13, 15))
-PYGAN_SHUFFLES(VecD, PYGAN_LIST(0, 4, 1, 5), PYGAN_LIST(2, 6, 3, 7), PYGAN_LIST(0, 2, 4, 6),
-               PYGAN_LIST(1, 3, 5, 7))
-#else
-PYGAN_SHUFFLES(VecF, PYGAN_LIST(0, 4, 1, 5), PYGAN_LIST(2, 6, 3, 7), PYGAN_LIST(0, 2, 4, 6),
-               PYGAN_LIST(1, 3, 5, 7))
-PYGAN_SHUFFLES(VecD, PYGAN_LIST(0, 2), PYGAN_LIST(1, 3), PYGAN_LIST(0, 2), PYGAN_LIST(1, 3))
-#endif
-#undef PYGAN_LIST
-#undef PYGAN_SHUFFLES
-
-// ---- Sums
 
 template <typename C>
 struct Term {
@@ -48,221 +17,36 @@ struct Term {
   C weight;
 };
 
-// A sum of N terms, known to the compiler, so that rows and weights stay in registers; N = 0 stands
-// for any number of terms.
-template <int N, typename C>
-struct Sum {
-  typedef typename Vec<C>::type V;
-  const C* rows[N];
-  V weights[N];
-  Sum(const Term<C>* terms, int) {
-    for (int j = 0; j < N; ++j) {
-      rows[j] = terms[j].row;
-      weights[j] = splat(terms[j].weight);
-    }
-  }
-  inline __attribute__((always_inline)) V at(int64_t i) const {
-    V sum = {};
-    for (int j = 0; j < N; ++j) sum += weights[j] * load(rows[j] + i);
-    return sum;
-  }
-  inline __attribute__((always_inline)) V first_at(int64_t i, int count) const {
-    V sum = {};
-    for (int j = 0; j < N; ++j) sum += weights[j] * load_first(rows[j] + i, count);
-    return sum;
-  }
+// Weighted sums of rows of the type computed in, C: float or double.
+template <typename C>
+struct RowSums {
+  // dst[i] = sum over j < n of terms[j].weight * terms[j].row[i], for 0 <= i < size; with `stream`
+  // around the cache (dst then being aligned to its type).
+  void (*sum)(C* dst, const Term<C>* terms, int n, int64_t size, bool stream);
+  // The same sum, its even elements going to one row and its odd ones to another.
+  void (*sum_split)(C* even, C* odd, const Term<C>* terms, int n, int64_t size);
+  // Two sums, whose elements take turns in dst, of `size` elements in all.
+  void (*sum_interleaved)(C* dst, const Term<C>* even, const Term<C>* odd, int n_even, int n_odd,
+                          int64_t size);
+  // Copies whole cache lines around the cache.
+  void (*stream_lines)(C* dst, const C* src, int64_t size);
+  // To be called by the thread that has written around the cache, when it is done.
+  void (*fence)();
 };
 
-template <typename C>
-struct Sum<0, C> {
-  typedef typename Vec<C>::type V;
-  const Term<C>* terms;
-  int n;
-  Sum(const Term<C>* terms_, int n_) : terms(terms_), n(n_) {}
-  inline __attribute__((always_inline)) V at(int64_t i) const {
-    V sum = {};
-    for (int j = 0; j < n; ++j) sum += splat(terms[j].weight) * load(terms[j].row + i);
-    return sum;
-  }
-  inline __attribute__((always_inline)) V first_at(int64_t i, int count) const {
-    V sum = {};
-    for (int j = 0; j < n; ++j) {
-      sum += splat(terms[j].weight) * load_first(terms[j].row + i, count);
-    }
-    return sum;
-  }
+// Rows of the storage type T, to and from the type computed in.
+template <typename T>
+struct RowConversions {
+  typedef typename Compute<T>::type C;
+  void (*read)(C* dst, const T* src, int64_t size);
+  // even[i] = src[2 * i], odd[i] = src[2 * i + 1].
+  void (*read_split)(C* even, C* odd, const T* src, int64_t size);
+  void (*write)(T* dst, const C* src, int64_t size);
 };
 
-template <bool Stream, typename C>
-PYGAN_INLINE void put(C* p, typename Vec<C>::type v) {
-  if (Stream) {
-    store_stream(p, v);
-  } else {
-    store(p, v);
-  }
-}
+PYGAN_DECLARE_KERNELS(
+    // C: float or double; T: those, float16 or bfloat16.
+    template <typename C> const RowSums<C>& row_sums();
+    template <typename T> const RowConversions<T>& row_conversions();)
 
-// Lanes up to the first address >= p that a whole vector can be stored at without crossing a line.
-template <typename C>
-PYGAN_INLINE int lanes_to_alignment(const C* p, int64_t size) {
-  const uintptr_t address = reinterpret_cast<uintptr_t>(p);
-  const int64_t head = static_cast<int64_t>(-address % PYGAN_VECTOR_BYTES / sizeof(C));
-  return static_cast<int>(head < size ? head : size);
-}
-
-template <bool Stream, int N, typename C>
-PYGAN_INLINE void sum_row_n(C* dst, const Term<C>* terms, int n, int64_t size) {
-  constexpr int L = lanes<C>();
-  const Sum<N, C> sum(terms, n);
-  int64_t i = lanes_to_alignment(dst, size);
-  if (i > 0) store_first(dst, sum.first_at(0, static_cast<int>(i)), static_cast<int>(i));
-  if (N == 0) {  // spread the cost of reading the terms over several vectors
-    constexpr int kStrip = 4;
-    for (; i + kStrip * L <= size; i += kStrip * L) {
-      typename Vec<C>::type sums[kStrip] = {};
-      for (int j = 0; j < n; ++j) {
-        const C* p = terms[j].row + i;
-        const typename Vec<C>::type weight = splat(terms[j].weight);
-        for (int s = 0; s < kStrip; ++s) sums[s] += weight * load(p + s * L);
-      }
-      for (int s = 0; s < kStrip; ++s) put<Stream>(dst + i + s * L, sums[s]);
-    }
-  }
-  for (; i + L <= size; i += L) put<Stream>(dst + i, sum.at(i));
-  if (i < size) {
-    const int rest = static_cast<int>(size - i);
-    store_first(dst + i, sum.first_at(i, rest), rest);
-  }
-}
-
-// Calls function<N>(arguments) with N = n where there is a specialisation, and N = 0 otherwise.
-#define PYGAN_SPECIALISE(n, call) \
-  switch (n) {                    \
-    case 1: {                     \
-      constexpr int N = 1;        \
-      return call;                \
-    }                             \
-    case 2: {                     \
-      constexpr int N = 2;        \
-      return call;                \
-    }                             \
-    case 3: {                     \
-      constexpr int N = 3;        \
-      return call;                \
-    }                             \
-    case 4: {                     \
-      constexpr int N = 4;        \
-      return call;                \
-    }                             \
-    case 6: {                     \
-      constexpr int N = 6;        \
-      return call;                \
-    }                             \
-    case 8: {                     \
-      constexpr int N = 8;        \
-      return call;                \
-    }                             \
-    default: {                    \
-      constexpr int N = 0;        \
-      return call;                \
-    }                             \
-  }
-
-// dst[i] = sum over j < n of terms[j].weight * terms[j].row[i], for 0 <= i < size; with `stream`
-// around the cache (dst then being aligned to its type; call stream_fence() at the end).
-template <typename C>
-void sum_row(C* dst, const Term<C>* terms, int n, int64_t size, bool stream) {
-  if (stream) {
-    PYGAN_SPECIALISE(n, (sum_row_n<true, N>(dst, terms, n, size)))
-  }
-  PYGAN_SPECIALISE(n, (sum_row_n<false, N>(dst, terms, n, size)))
-}
-
-template <int N, typename C>
-PYGAN_INLINE void sum_row_split_n(C* even, C* odd, const Term<C>* terms, int n, int64_t size) {
-  constexpr int L = lanes<C>();
-  const Sum<N, C> sum(terms, n);
-  int64_t i = 0;
-  for (; i + 2 * L <= size; i += 2 * L) {
-    const typename Vec<C>::type a = sum.at(i), b = sum.at(i + L);
-    store(even + i / 2, even_lanes(a, b));
-    store(odd + i / 2, odd_lanes(a, b));
-  }
-  if (i < size) {
-    const int rest = static_cast<int>(size - i);
-    typename Vec<C>::type a = {}, b = {};
-    if (rest < L) {
-      a = sum.first_at(i, rest);
-    } else {
-      a = sum.at(i);
-      b = sum.first_at(i + L, rest - L);
-    }
-    store_first(even + i / 2, even_lanes(a, b), (rest + 1) / 2);
-    store_first(odd + i / 2, odd_lanes(a, b), rest / 2);
-  }
-}
-
-// The same sum, its even elements going to one row and its odd ones to another.
-template <typename C>
-void sum_row_split(C* even, C* odd, const Term<C>* terms, int n, int64_t size) {
-  PYGAN_SPECIALISE(n, (sum_row_split_n<N>(even, odd, terms, n, size)))
-}
-
-template <int N, typename C>
-PYGAN_INLINE void sum_rows_interleaved_n(C* dst, const Term<C>* even, const Term<C>* odd,
-                                         int n_even, int n_odd, int64_t size) {
-  constexpr int L = lanes<C>();
-  const Sum<N, C> even_sum(even, n_even), odd_sum(odd, n_odd);
-  int64_t i = 0;
-  for (; i + 2 * L <= size; i += 2 * L) {
-    const typename Vec<C>::type a = even_sum.at(i / 2), b = odd_sum.at(i / 2);
-    store(dst + i, interleave_low(a, b));
-    store(dst + i + L, interleave_high(a, b));
-  }
-  if (i < size) {
-    const int rest = static_cast<int>(size - i);
-    const typename Vec<C>::type a = even_sum.first_at(i / 2, (rest + 1) / 2);
-    const typename Vec<C>::type b = odd_sum.first_at(i / 2, rest / 2);
-    if (rest < L) {
-      store_first(dst + i, interleave_low(a, b), rest);
-    } else {
-      store(dst + i, interleave_low(a, b));
-      store_first(dst + i + L, interleave_high(a, b), rest - L);
-    }
-  }
-}
-
-// Two sums, whose elements take turns in dst, of `size` elements in all.
-template <typename C>
-void sum_rows_interleaved(C* dst, const Term<C>* even, const Term<C>* odd, int n_even, int n_odd,
-                          int64_t size) {
-  const int same = n_even == n_odd ? n_even : 0;
-  PYGAN_SPECIALISE(same, (sum_rows_interleaved_n<N>(dst, even, odd, n_even, n_odd, size)))
-}
-
-// ---- Rows of the storage type
-
-template <typename T, typename C>
-void convert_row(C* __restrict dst, const T* __restrict src, int64_t size) {
-  for (int64_t i = 0; i < size; ++i) dst[i] = to_float(src[i]);
-}
-
-template <typename T, typename C>
-void round_row(T* __restrict dst, const C* __restrict src, int64_t size) {
-  for (int64_t i = 0; i < size; ++i) from_float(src[i], &dst[i]);
-}
-
-// even[i] = src[2 * i], odd[i] = src[2 * i + 1].
-template <typename T, typename C>
-void split_row(C* __restrict even, C* __restrict odd, const T* __restrict src, int64_t size) {
-  const int64_t pairs = size / 2;
-  for (int64_t i = 0; i < pairs; ++i) {
-    even[i] = to_float(src[2 * i]);
-    odd[i] = to_float(src[2 * i + 1]);
-  }
-  if (size % 2 != 0) even[pairs] = to_float(src[size - 1]);
-}
-
-}  // namespace
-}  // namespace PYGAN_ISA
 }  // namespace pygan

@@ -7,10 +7,10 @@
 #include <numeric>
 #include <vector>
 
-#include "common/isa.h"
 #include "common/parallel.h"
 #include "common/scratch.h"
-#include "upfirdn2d/upfirdn2d_kernels.h"
+#include "upfirdn2d/plan.h"
+#include "upfirdn2d/tile.h"
 
 namespace pygan {
 namespace {
@@ -230,12 +230,6 @@ void make_plan(const Upfirdn2dParams& p, const T* y, Planned<C>* out) {
   size_buffers<T>(p, &plan);
 }
 
-template <typename T, typename C>
-void run_tile(const Upfirdn2dPlan<C>& plan, T* y, const T* x, int64_t row0, int64_t row1,
-              void* workspace) {
-  PYGAN_DISPATCH(upfirdn2d_tile(plan, y, x, row0, row1, workspace));
-}
-
 // Bands of rows per plane: enough tiles for the threads to share evenly, but no band so low that
 // the rows it reads again from its neighbours would count.
 int64_t bands_per_plane(const Upfirdn2dParams& p, int threads) {
@@ -279,9 +273,9 @@ void upfirdn2d(T* y, const T* x, const Upfirdn2dParams& p) {
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t plane = tile / bands, band = tile % bands;
-    run_tile(plan, y + plane * p.out_h * p.out_w, x + plane * p.in_h * p.in_w,
-             band * p.out_h / bands, (band + 1) * p.out_h / bands,
-             workspaces + thread_number() * plan.workspace_bytes);
+    upfirdn2d_tile(plan, y + plane * p.out_h * p.out_w, x + plane * p.in_h * p.in_w,
+                   band * p.out_h / bands, (band + 1) * p.out_h / bands,
+                   workspaces + thread_number() * plan.workspace_bytes);
   }
 }
 

@@ -1,21 +1,24 @@
 // Rows [row0, row1) of one output plane. Three orders of passes, all made of weighted sums of rows
 // (row_ops.h); what they keep between rows stays in the first-level cache.
-#include "upfirdn2d/upfirdn2d_kernels.h"
+#include "upfirdn2d/tile.h"
 
+#include <cstring>
+#include <type_traits>
+
+#include "common/isa.h"
 #include "upfirdn2d/row_ops.h"
 
 namespace pygan {
-namespace PYGAN_ISA {
 namespace {
 
-template <typename T, typename U>
-struct IsSame {
-  static constexpr bool value = false;
-};
+template <typename C>
+const RowSums<C>& best_row_sums() {
+  PYGAN_DISPATCH(row_sums<C>());
+}
 template <typename T>
-struct IsSame<T, T> {
-  static constexpr bool value = true;
-};
+const RowConversions<T>& best_row_conversions() {
+  PYGAN_DISPATCH(row_conversions<T>());
+}
 
 // A tile's buffers, carved off the front of its workspace.
 struct Carver {
@@ -31,19 +34,26 @@ struct Carver {
 constexpr uintptr_t kLine = 64;  // bytes of a cache line
 constexpr uintptr_t kPrefetchAhead = 4096;
 
-template <typename T, typename C>
+template <typename T>
 class Tile {
  public:
+  typedef typename Compute<T>::type C;
+
   Tile(const Upfirdn2dPlan<C>& plan, T* y, const T* x, void* workspace)
-      : plan_(plan), h_(plan.horizontal), y_(y), x_(x) {
+      : plan_(plan),
+        h_(plan.horizontal),
+        sums_(best_row_sums<C>()),
+        rows_(best_row_conversions<T>()),
+        y_(y),
+        x_(x) {
     Carver carver{static_cast<char*>(workspace)};
-    terms_ = carver.template take<Term<C>>(plan.term_capacity);
-    row_terms_ = carver.template take<Term<C>>(plan.row_term_capacity);
-    phase_rows_ = carver.template take<C>(plan.phase_row_capacity);
-    out_row_ = carver.template take<C>(plan.out_row_capacity);
-    in_row_ = carver.template take<C>(plan.in_row_capacity);
-    padded_ = carver.template take<C>(plan.padded_capacity);
-    ring_ = carver.template take<C>(plan.ring_slots * plan.ring_slot_capacity);
+    terms_ = carver.take<Term<C>>(plan.term_capacity);
+    row_terms_ = carver.take<Term<C>>(plan.row_term_capacity);
+    phase_rows_ = carver.take<C>(plan.phase_row_capacity);
+    out_row_ = carver.take<C>(plan.out_row_capacity);
+    in_row_ = carver.take<C>(plan.in_row_capacity);
+    padded_ = carver.take<C>(plan.padded_capacity);
+    ring_ = carver.take<C>(plan.ring_slots * plan.ring_slot_capacity);
     column0_ = h_.first > 0 ? h_.first : 0;
     const int64_t end = h_.first + h_.length;
     columns_ = (end < plan.in_w ? end : plan.in_w) - column0_;
@@ -63,13 +73,13 @@ class Tile {
         break;
     }
     if (plan_.stage) end_lines();
-    if (plan_.stream || plan_.stage) stream_fence();
+    if (plan_.stream || plan_.stage) sums_.fence();
   }
 
  private:
   // Rows of the compute type are read and written where they lie; those of a 16-bit type are
   // converted on the way.
-  static constexpr bool kInPlace = IsSame<T, C>::value;
+  static constexpr bool kInPlace = std::is_same<T, C>::value;
 
   void vertical_first(int64_t row0, int64_t row1) {
     fill_zero(padded_, plan_.padded_capacity);
@@ -81,7 +91,7 @@ class Tile {
       prefetch_rows(m.first, m.last);
       if (!kInPlace) {
         for (int64_t r = converted > m.first ? converted : m.first; r < m.last; ++r) {
-          convert_row(slot(r), in_row(r), plan_.in_w);
+          rows_.read(slot(r), in_row(r), plan_.in_w);
         }
         converted = m.last;
       }
@@ -113,7 +123,7 @@ class Tile {
       const C* taps = v.taps + m.tap % v.up * v.stride + m.tap / v.up;
       int n = 0;
       for (int64_t r = m.first; r < m.last; ++r, ++n) terms_[n] = {slot(r), taps[n]};
-      sum_row(compute_row(i), terms_, n, plan_.out_w, plan_.stream);
+      sums_.sum(compute_row(i), terms_, n, plan_.out_w, plan_.stream);
       finish_row(i);
     }
   }
@@ -140,7 +150,7 @@ class Tile {
           }
         }
         const bool last = h_.output_phases == 1;
-        sum_row(last ? row : phase_row(p), terms_, n, phase_size(p), last && plan_.stream);
+        sums_.sum(last ? row : phase_row(p), terms_, n, phase_size(p), last && plan_.stream);
       }
       if (h_.output_phases > 1) interleave(row);
       finish_row(i);
@@ -163,13 +173,14 @@ class Tile {
     const OutputPhase* phases = h_.phases;
     switch (h_.output_phases) {
       case 1:
-        return sum_row(dst, row_terms_, phases[0].count, plan_.out_w, stream);
+        return sums_.sum(dst, row_terms_, phases[0].count, plan_.out_w, stream);
       case 2:
-        return sum_rows_interleaved(dst, row_terms_, row_terms_ + h_.stride, phases[0].count,
-                                    phases[1].count, plan_.out_w);
+        return sums_.sum_interleaved(dst, row_terms_, row_terms_ + h_.stride, phases[0].count,
+                                     phases[1].count, plan_.out_w);
       default:
         for (int p = 0; p < h_.output_phases; ++p) {
-          sum_row(phase_row(p), row_terms_ + p * h_.stride, phases[p].count, phase_size(p), false);
+          sums_.sum(phase_row(p), row_terms_ + p * h_.stride, phases[p].count, phase_size(p),
+                    false);
         }
         interleave(dst);
     }
@@ -195,16 +206,15 @@ class Tile {
     return padded + h_.shift + m % phases * h_.phase_length + m / phases;
   }
 
-  template <typename U>
-  void pad_row(C* padded, const U* row) const {
+  void pad_row(C* padded, const T* row) const {
     const int64_t first = column0_ - h_.first;
     row += column0_;
     if (h_.source_phases == 1) {
-      convert_row(element(padded, first), row, columns_);
+      rows_.read(element(padded, first), row, columns_);
     } else if (h_.source_phases == 2) {
-      split_row(element(padded, first), element(padded, first + 1), row, columns_);
+      rows_.read_split(element(padded, first), element(padded, first + 1), row, columns_);
     } else {
-      for (int64_t j = 0; j < columns_; ++j) convert_row(element(padded, first + j), row + j, 1);
+      for (int64_t j = 0; j < columns_; ++j) *element(padded, first + j) = to_float(row[j]);
     }
   }
 
@@ -212,17 +222,17 @@ class Tile {
   void sum_to_padded(int n) {
     const int64_t first = column0_ - h_.first;
     if (h_.source_phases == 1) {
-      sum_row(element(padded_, first), terms_, n, columns_, false);
+      sums_.sum(element(padded_, first), terms_, n, columns_, false);
     } else if (h_.source_phases == 2) {
-      sum_row_split(element(padded_, first), element(padded_, first + 1), terms_, n, columns_);
+      sums_.sum_split(element(padded_, first), element(padded_, first + 1), terms_, n, columns_);
     } else {
-      sum_row(in_row_ + column0_, terms_, n, columns_, false);
-      pad_row(padded_, in_row_);
+      sums_.sum(in_row_, terms_, n, columns_, false);
+      for (int64_t j = 0; j < columns_; ++j) *element(padded_, first + j) = in_row_[j];
     }
   }
 
   static void fill_zero(C* p, int64_t count) {
-    __builtin_memset(p, 0, static_cast<size_t>(count) * sizeof(C));
+    std::memset(p, 0, static_cast<size_t>(count) * sizeof(C));
   }
 
   // ---- Whole rows
@@ -254,7 +264,7 @@ class Tile {
   }
   void finish_row(int64_t i) {
     if (!kInPlace) {
-      round_row(out_row(i), out_row_, plan_.out_w);
+      rows_.write(out_row(i), out_row_, plan_.out_w);
     } else if (plan_.stage) {
       write_lines();
     }
@@ -275,13 +285,13 @@ class Tile {
   void write_lines() {
     const int64_t filled = held_ + plan_.out_w;
     const int64_t whole = filled / kLineElements * kLineElements;
-    int64_t i = 0;
+    int64_t i = 0;  // elements written
     if (foreign_ > 0 && whole > 0) {
       copy(line_ + foreign_, out_row_ + foreign_, kLineElements - foreign_);
       foreign_ = 0;
       i = kLineElements;
     }
-    for (; i < whole; i += lanes<C>()) store_stream(line_ + i, load(out_row_ + i));
+    sums_.stream_lines(line_ + i, out_row_ + i, whole - i);
     line_ += whole;
     held_ = filled - whole;
     copy(out_row_, out_row_ + whole, held_);
@@ -290,11 +300,13 @@ class Tile {
   void end_lines() { copy(line_ + foreign_, out_row_ + foreign_, held_ - foreign_); }
 
   static void copy(C* dst, const C* src, int64_t count) {
-    __builtin_memmove(dst, src, static_cast<size_t>(count) * sizeof(C));
+    std::memmove(dst, src, static_cast<size_t>(count) * sizeof(C));
   }
 
   const Upfirdn2dPlan<C>& plan_;
   const HorizontalPlan<C>& h_;
+  const RowSums<C>& sums_;
+  const RowConversions<T>& rows_;
   T* y_;
   const T* x_;
   C* line_ = nullptr;
@@ -310,30 +322,21 @@ class Tile {
   C* ring_;                    // rows that several output rows need
 };
 
-template <typename T, typename C>
-void run_tile(const Upfirdn2dPlan<C>& plan, T* y, const T* x, int64_t row0, int64_t row1,
-              void* workspace) {
-  Tile<T, C>(plan, y, x, workspace).run(row0, row1);
-}
-
 }  // namespace
 
-void upfirdn2d_tile(const Upfirdn2dPlan<float>& plan, float* y, const float* x, int64_t row0,
-                    int64_t row1, void* workspace) {
-  run_tile(plan, y, x, row0, row1, workspace);
-}
-void upfirdn2d_tile(const Upfirdn2dPlan<double>& plan, double* y, const double* x, int64_t row0,
-                    int64_t row1, void* workspace) {
-  run_tile(plan, y, x, row0, row1, workspace);
-}
-void upfirdn2d_tile(const Upfirdn2dPlan<float>& plan, float16* y, const float16* x, int64_t row0,
-                    int64_t row1, void* workspace) {
-  run_tile(plan, y, x, row0, row1, workspace);
-}
-void upfirdn2d_tile(const Upfirdn2dPlan<float>& plan, bfloat16* y, const bfloat16* x, int64_t row0,
-                    int64_t row1, void* workspace) {
-  run_tile(plan, y, x, row0, row1, workspace);
+template <typename T>
+void upfirdn2d_tile(const Upfirdn2dPlan<typename Compute<T>::type>& plan, T* y, const T* x,
+                    int64_t row0, int64_t row1, void* workspace) {
+  Tile<T>(plan, y, x, workspace).run(row0, row1);
 }
 
-}  // namespace PYGAN_ISA
+template void upfirdn2d_tile(const Upfirdn2dPlan<float>&, float*, const float*, int64_t, int64_t,
+                             void*);
+template void upfirdn2d_tile(const Upfirdn2dPlan<double>&, double*, const double*, int64_t, int64_t,
+                             void*);
+template void upfirdn2d_tile(const Upfirdn2dPlan<float>&, float16*, const float16*, int64_t,
+                             int64_t, void*);
+template void upfirdn2d_tile(const Upfirdn2dPlan<float>&, bfloat16*, const bfloat16*, int64_t,
+                             int64_t, void*);
+
 }  // namespace pygan
