@@ -11,6 +11,8 @@ JOBS ?= 2
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
+# A virtual environment that was left unfinished is made anew.
+.DELETE_ON_ERROR:
 .PHONY: demo test lint format bench build clean
 .DEFAULT_GOAL := help
 
