@@ -45,29 +45,32 @@ class CMakeBuild(build_ext):
                 "pip with --no-build-isolation; or set PYGAN_PURE_PYTHON=1 to do without them."
             ) from None
         require(shutil.which("cmake") is not None, "CMake is missing: pip install cmake")
-        compiler = os.environ.get("CXX", "c++")
+        # The compilers that CMake looks for; CXX may carry arguments.
+        compilers = os.environ.get("CXX", "").split()[:1] or ["c++", "g++", "clang++"]
         require(
-            shutil.which(compiler) is not None,
-            f"the C++ compiler {compiler!r} is missing: sudo apt-get install g++",
+            any(shutil.which(compiler) for compiler in compilers),
+            f"a C++ compiler ({', '.join(compilers)}) is missing: sudo apt-get install g++",
         )
         package = ROOT / "pygan" if self.inplace else Path(self.build_lib).resolve() / "pygan"
         build = ROOT / "build" / f"native-{paddle.__version__}"
         generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-        subprocess.run(
-            [
-                "cmake",
-                "-S",
-                str(ROOT),
-                "-B",
-                str(build),
-                *generator,
-                f"-DPython_EXECUTABLE={sys.executable}",
-                f"-DPYGAN_OUTPUT_DIR={package}",
-            ],
-            check=True,
-        )
+        configure = [
+            "cmake",
+            "-S",
+            str(ROOT),
+            "-B",
+            str(build),
+            *generator,
+            f"-DPython_EXECUTABLE={sys.executable}",
+            f"-DPYGAN_OUTPUT_DIR={package}",
+        ]
+        if subprocess.run(configure).returncode != 0:
+            # Its memory of the failure (compiler, generator) would outlive the cure.
+            (build / "CMakeCache.txt").unlink(missing_ok=True)
+            raise SystemExit("pygan: error: CMake cannot configure the build; it says why above.")
         jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count() or 1))
-        subprocess.run(["cmake", "--build", str(build), "--parallel", jobs], check=True)
+        compiled = subprocess.run(["cmake", "--build", str(build), "--parallel", jobs])
+        require(compiled.returncode == 0, "the operators do not compile; the compiler says why.")
 
     def get_outputs(self) -> list:
         return []
