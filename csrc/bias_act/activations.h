@@ -22,20 +22,19 @@ struct Linear {
   }
 };
 
-struct Relu {
+// linear, relu and lrelu, chosen at run time: they differ by the slope of the negative side only,
+// and by relu's zeros, which are masked because 0 * u would have a sign, and be NaN at -infinity.
+struct PiecewiseLinear {
+  Activation act;
   template <typename T>
-  PYGAN_INLINE Jet<T> eval(typename Vec<T>::type u, T) {
+  inline __attribute__((always_inline)) Jet<T> eval(typename Vec<T>::type u, T alpha) const {
+    typedef typename Vec<T>::type V;
+    typedef typename Vec<typename MathConstants<T>::Int>::type I;
+    const T slope = act == Activation::linear ? T(1) : act == Activation::relu ? T(0) : alpha;
+    const I kept = I{} - (act != Activation::relu);
     const auto negative = u <= T(0);
-    const auto zero = splat<T>(0);
-    return {negative ? zero : u, negative ? zero : splat<T>(1), zero};
-  }
-};
-
-struct LeakyRelu {
-  template <typename T>
-  PYGAN_INLINE Jet<T> eval(typename Vec<T>::type u, T alpha) {
-    const auto negative = u <= T(0);
-    return {negative ? alpha * u : u, negative ? splat(alpha) : splat<T>(1), splat<T>(0)};
+    const V below = reinterpret_cast<V>(reinterpret_cast<I>(slope * u) & kept);
+    return {negative ? below : u, negative ? splat(slope) : splat<T>(1), splat<T>(0)};
   }
 };
 
@@ -107,8 +106,8 @@ struct Swish {
   }
 };
 
-// Those that are not piecewise linear, chosen at run time: one loop for all of them, where a few
-// percent of speed are worth less than the code of six.
+// Those with an exponential, chosen at run time: for what is called so rarely that a few percent of
+// speed are worth less than the code of six loops.
 struct AnySmooth {
   Activation act;
   template <typename T>
@@ -135,7 +134,8 @@ template <typename Act>
 PYGAN_INLINE Act activation_of(Activation, Act) {
   return Act();
 }
-PYGAN_INLINE AnySmooth activation_of(Activation act, AnySmooth) { return AnySmooth{act}; }
+PYGAN_INLINE PiecewiseLinear activation_of(Activation act, PiecewiseLinear) { return {act}; }
+PYGAN_INLINE AnySmooth activation_of(Activation act, AnySmooth) { return {act}; }
 
 }  // namespace PYGAN_ISA
 }  // namespace pygan

@@ -158,6 +158,10 @@ void sweep(const Parameters<C>& p, const Elements<C>& e, int64_t n, bool stream,
   }
 }
 
+// What is called most has the most specialised loops.
+template <int kOrder, typename C>
+constexpr bool kCommon = kOrder < 2 && sizeof(C) == sizeof(float);
+
 // Piecewise linear activations run at the speed of memory, and so each kind of run has its loop.
 template <int kOrder, typename C, typename Act>
 Sweep<C> linear_sweep(Run run) {
@@ -165,38 +169,36 @@ Sweep<C> linear_sweep(Run run) {
                            : sweep<Act, C, kOrder, false, true>;
 }
 
-// The others have one loop for both: it reads what does not vary from the first-level cache, which
-// costs nothing beside an exponential.
+// Beside an exponential it costs little to choose the activation in the loop, or to read what does
+// not vary from the first-level cache, so that one loop serves both kinds of run.
 template <int kOrder, typename C, typename Act>
-Sweep<C> smooth_sweep() {
-  if constexpr (kOrder < 2 && sizeof(C) == sizeof(float)) {
-    return sweep<Act, C, kOrder, true, true>;
-  } else {
-    return sweep<AnySmooth, C, kOrder, true, true>;
+Sweep<C> smooth_sweep(Run run) {
+  if constexpr (kCommon<kOrder, C>) {
+    if (run == Run::plane) return sweep<Act, C, kOrder, true, false>;
   }
+  return sweep<AnySmooth, C, kOrder, true, true>;
 }
 
 template <int kOrder, typename C>
 Sweep<C> sweep_of_order(Activation act, Run run) {
   switch (act) {
-    case Activation::relu:
-      return linear_sweep<kOrder, C, Relu>(run);
-    case Activation::lrelu:
-      return linear_sweep<kOrder, C, LeakyRelu>(run);
     case Activation::tanh:
-      return smooth_sweep<kOrder, C, Tanh>();
+      return smooth_sweep<kOrder, C, Tanh>(run);
     case Activation::sigmoid:
-      return smooth_sweep<kOrder, C, Sigmoid>();
+      return smooth_sweep<kOrder, C, Sigmoid>(run);
     case Activation::elu:
-      return smooth_sweep<kOrder, C, Elu>();
+      return smooth_sweep<kOrder, C, Elu>(run);
     case Activation::selu:
-      return smooth_sweep<kOrder, C, Selu>();
+      return smooth_sweep<kOrder, C, Selu>(run);
     case Activation::softplus:
-      return smooth_sweep<kOrder, C, Softplus>();
+      return smooth_sweep<kOrder, C, Softplus>(run);
     case Activation::swish:
-      return smooth_sweep<kOrder, C, Swish>();
+      return smooth_sweep<kOrder, C, Swish>(run);
+    case Activation::linear:
+      if constexpr (kCommon<kOrder, C>) return linear_sweep<kOrder, C, Linear>(run);
+      [[fallthrough]];
     default:
-      return linear_sweep<kOrder, C, Linear>(run);
+      return linear_sweep<kOrder, C, PiecewiseLinear>(run);
   }
 }
 
