@@ -306,16 +306,18 @@ class StyleGAN2(Algorithm):
         Fakes and reals take turns in it: sample n is in the group n mod (N / G) of the minibatch
         deviation, so that a group has only fakes or only reals, and those that it would have had.
         """
-        real = step.real
+        reals, real_labels = step.real.images, step.real.labels
         count = fakes.shape[0]
         if count < self.config.mbstd_group:  # twice as many would make other groups
-            return self.discriminator(fakes, labels), self.discriminator(real.images, real.labels)
+            return self.discriminator(fakes, labels), self.discriminator(reals, real_labels)
 
         def take_turns(a: paddle.Tensor, b: paddle.Tensor) -> paddle.Tensor:
             return paddle.stack([a, b], axis=1).reshape([2 * count, *a.shape[1:]])
 
-        both_labels = None if labels is None else take_turns(labels, real.labels)
-        logits = self.discriminator(take_turns(fakes, real.images), both_labels)
+        both_labels = None
+        if labels is not None and real_labels is not None:
+            both_labels = take_turns(labels, real_labels)
+        logits = self.discriminator(take_turns(fakes, reals), both_labels)
         return logits[0::2], logits[1::2]
 
     def _map(
