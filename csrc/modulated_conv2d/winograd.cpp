@@ -43,7 +43,8 @@ Blocking plan(const WinogradKernels& kernels, const WinogradShape& shape, int64_
               int threads) {
   constexpr int64_t kFewChannels = 128;  // V of a block and M of a chunk stay in the second cache
   constexpr int64_t kSomeChannels = 256;
-  constexpr int64_t kSharedV = int64_t{20} << 20;  // bytes of V that may fill the last cache
+  constexpr int64_t kSharedV = int64_t{20} << 20;  // bytes of V that may fill the last cache ...
+  constexpr int64_t kLargeV = int64_t{12} << 20;  // ... and from which it is better read less often
 
   const bool transposed = shape.form == WinogradForm::transposed;
   Blocking b;
@@ -58,6 +59,7 @@ Blocking plan(const WinogradKernels& kernels, const WinogradShape& shape, int64_
     if (tiles * tile_bytes <= kSharedV) {
       b.tiles = tiles;
       b.weights_kept = false;
+      if (tiles * tile_bytes >= kLargeV) b.channels = 128;
     } else {
       b.tiles = 48 * threads;
       b.channels = transposed ? 32 : 64;
