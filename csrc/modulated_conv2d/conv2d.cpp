@@ -90,8 +90,8 @@ const T* plain_weights(const T* w, const ConvShape& s, const WeightLayout& layou
 }
 
 template <typename T>
-ConvPath plan(ConvOp op, const ConvShape& shape) {
-  return choose_path(op, shape, sizeof(T) == sizeof(float));
+ConvPath plan(ConvOp op, const ConvShape& shape, const WeightLayout& layout) {
+  return choose_path(op, shape, sizeof(T) == sizeof(float), layout.is_plain());
 }
 
 }  // namespace
@@ -99,49 +99,49 @@ ConvPath plan(ConvOp op, const ConvShape& shape) {
 template <typename T>
 void conv_forward(T* y, const T* x, const T* w, const T* x_scale, const Epilogue<T>& epilogue,
                   const ConvShape& shape, const WeightLayout& layout) {
-  const ConvPath path = plan<T>(ConvOp::forward, shape);
+  const ConvPath path = plan<T>(ConvOp::forward, shape, layout);
   if (path == ConvPath::winograd) {
     run_winograd_forward(y, x, w, x_scale, epilogue, shape, layout);
     return took(path);
   }
-  Scratch scratch;
-  const T* plain = plain_weights(w, shape, layout, scratch);
-  if (path == ConvPath::pointwise) {
-    pointwise_forward(y, x, plain, x_scale, epilogue, shape);
-    return took(path);
+  if (path != ConvPath::direct) {
+    Scratch scratch;
+    const T* plain = plain_weights(w, shape, layout, scratch);
+    if (path == ConvPath::pointwise) {
+      pointwise_forward(y, x, plain, x_scale, epilogue, shape);
+      return took(path);
+    }
+    if (onednn_forward(y, x, plain, x_scale, epilogue, shape)) return took(path);
   }
-  if (path == ConvPath::onednn && onednn_forward(y, x, plain, x_scale, epilogue, shape)) {
-    return took(path);
-  }
-  direct_forward(y, x, plain, x_scale, epilogue, shape);
+  direct_forward(y, x, w, x_scale, epilogue, shape, layout);
   took(ConvPath::direct);
 }
 
 template <typename T>
 void conv_input_grad(T* dx, const T* dy, const T* w, const T* dy_scale, const Epilogue<T>& epilogue,
                      const ConvShape& shape, const WeightLayout& layout) {
-  const ConvPath path = plan<T>(ConvOp::input_grad, shape);
+  const ConvPath path = plan<T>(ConvOp::input_grad, shape, layout);
   if (path == ConvPath::winograd) {
     run_winograd_input_grad(dx, dy, w, dy_scale, epilogue, shape, layout);
     return took(path);
   }
-  Scratch scratch;
-  const T* plain = plain_weights(w, shape, layout, scratch);
-  if (path == ConvPath::pointwise) {
-    pointwise_input_grad(dx, dy, plain, dy_scale, epilogue, shape);
-    return took(path);
+  if (path != ConvPath::direct) {
+    Scratch scratch;
+    const T* plain = plain_weights(w, shape, layout, scratch);
+    if (path == ConvPath::pointwise) {
+      pointwise_input_grad(dx, dy, plain, dy_scale, epilogue, shape);
+      return took(path);
+    }
+    if (onednn_input_grad(dx, dy, plain, dy_scale, epilogue, shape)) return took(path);
   }
-  if (path == ConvPath::onednn && onednn_input_grad(dx, dy, plain, dy_scale, epilogue, shape)) {
-    return took(path);
-  }
-  direct_input_grad(dx, dy, plain, dy_scale, epilogue, shape);
+  direct_input_grad(dx, dy, w, dy_scale, epilogue, shape, layout);
   took(ConvPath::direct);
 }
 
 template <typename T>
 void conv_weight_grad(T* dw, const T* x, const T* dy, const T* x_scale, const T* dy_scale,
                       const ConvShape& shape, const WeightLayout& layout) {
-  const ConvPath path = plan<T>(ConvOp::weight_grad, shape);
+  const ConvPath path = plan<T>(ConvOp::weight_grad, shape, layout);
   if (path == ConvPath::winograd) {
     run_winograd_weight_grad(dw, x, dy, x_scale, dy_scale, shape, layout);
     return took(path);

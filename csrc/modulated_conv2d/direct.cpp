@@ -22,12 +22,18 @@ struct Taps {
   int count() const { return static_cast<int>(source.size()); }
 };
 
+// Where tap a of an axis lies among its weights.
+int64_t weight_of_tap(int64_t a, int kernel, int64_t stride, const WeightLayout& layout) {
+  return (layout.mirrored ? kernel - 1 - a : a) * stride;
+}
+
 // Forward: output i reads i * stride + (a * dilation - pad) at tap a.
-Taps forward_taps(int kernel, int64_t dilation, int64_t pad, int64_t weight_stride) {
+Taps forward_taps(int kernel, int64_t dilation, int64_t pad, int64_t weight_stride,
+                  const WeightLayout& layout) {
   Taps taps;
   for (int64_t a = 0; a < kernel; ++a) {
     taps.source.push_back(a * dilation - pad);
-    taps.weight.push_back(a * weight_stride);
+    taps.weight.push_back(weight_of_tap(a, kernel, weight_stride, layout));
   }
   return taps;
 }
@@ -35,15 +41,24 @@ Taps forward_taps(int kernel, int64_t dilation, int64_t pad, int64_t weight_stri
 // Input gradient: input phase + stride * j receives output j + (phase + pad - a * dilation) /
 // stride through each tap a for which the division is exact.
 Taps phase_taps(int kernel, int64_t stride, int64_t dilation, int64_t pad, int64_t phase,
-                int64_t weight_stride) {
+                int64_t weight_stride, const WeightLayout& layout) {
   Taps taps;
   for (int64_t a = 0; a < kernel; ++a) {
     const int64_t distance = phase + pad - a * dilation;
     if (distance % stride != 0) continue;
     taps.source.push_back(distance / stride);
-    taps.weight.push_back(a * weight_stride);
+    taps.weight.push_back(weight_of_tap(a, kernel, weight_stride, layout));
   }
   return taps;
+}
+
+// The weights of one group, as the rows of the product - the channels of its output - read them.
+template <typename T>
+void set_weights(CorrGemm<T>* p, const T* w, int64_t taps, bool rows_outside) {
+  p->a = w;
+  p->a_row_stride = (rows_outside ? p->channels : 1) * taps;
+  p->a_channel_stride = (rows_outside ? 1 : p->rows) * taps;
+  p->copy_a = !rows_outside;
 }
 
 template <typename T>
@@ -88,11 +103,11 @@ constexpr int64_t kSharedGridBytes = int64_t{4} << 20;
 
 template <typename T>
 void direct_forward(T* y, const T* x, const T* w, const T* x_scale, const Epilogue<T>& epilogue,
-                    const ConvShape& s) {
+                    const ConvShape& s, const WeightLayout& layout) {
   if (s.y_size() == 0) return;
   const int64_t ci = s.ci_per_group(), co = s.co_per_group(), taps = s.taps();
-  const Taps taps_y = forward_taps(s.kh, s.dilation_y, s.pad_top, s.kw);
-  const Taps taps_x = forward_taps(s.kw, s.dilation_x, s.pad_left, 1);
+  const Taps taps_y = forward_taps(s.kh, s.dilation_y, s.pad_top, s.kw, layout);
+  const Taps taps_x = forward_taps(s.kw, s.dilation_x, s.pad_left, 1, layout);
   for (int64_t g = 0; g < s.groups; ++g) {
     CorrPhase phase = phase_of(s.oh, s.ow, 0, 0, taps_y, taps_x);
     CorrGemm<T> p;
@@ -110,10 +125,7 @@ void direct_forward(T* y, const T* x, const T* w, const T* x_scale, const Epilog
     p.step_x = s.stride_x;
     p.scale = x_scale ? x_scale + g * ci : nullptr;
     p.scale_stride = s.ci;
-    p.a = w + g * co * ci * taps;
-    p.a_row_stride = ci * taps;
-    p.a_channel_stride = taps;
-    p.copy_a = false;  // rows of w are already in order
+    set_weights(&p, w + g * co * ci * taps, taps, !layout.exchanged);
     p.out = y + g * co * s.output_area();
     p.out_sample_stride = s.co * s.output_area();
     p.out_h = s.oh;
@@ -128,15 +140,16 @@ void direct_forward(T* y, const T* x, const T* w, const T* x_scale, const Epilog
 
 template <typename T>
 void direct_input_grad(T* dx, const T* dy, const T* w, const T* dy_scale,
-                       const Epilogue<T>& epilogue, const ConvShape& s) {
+                       const Epilogue<T>& epilogue, const ConvShape& s,
+                       const WeightLayout& layout) {
   if (s.x_size() == 0) return;
   const int64_t ci = s.ci_per_group(), co = s.co_per_group(), taps = s.taps();
   std::vector<Taps> taps_y, taps_x;
   for (int64_t y0 = 0; y0 < s.stride_y; ++y0) {
-    taps_y.push_back(phase_taps(s.kh, s.stride_y, s.dilation_y, s.pad_top, y0, s.kw));
+    taps_y.push_back(phase_taps(s.kh, s.stride_y, s.dilation_y, s.pad_top, y0, s.kw, layout));
   }
   for (int64_t x0 = 0; x0 < s.stride_x; ++x0) {
-    taps_x.push_back(phase_taps(s.kw, s.stride_x, s.dilation_x, s.pad_left, x0, 1));
+    taps_x.push_back(phase_taps(s.kw, s.stride_x, s.dilation_x, s.pad_left, x0, 1, layout));
   }
   const bool interleave = s.x_size() * int64_t{sizeof(T)} > kSharedGridBytes;
   const auto grid = [interleave](int64_t size, int64_t first, int64_t stride) {
@@ -164,10 +177,7 @@ void direct_input_grad(T* dx, const T* dy, const T* w, const T* dy_scale,
     p.step_y = p.step_x = 1;
     p.scale = dy_scale ? dy_scale + g * co : nullptr;
     p.scale_stride = s.co;
-    p.a = w + g * co * ci * taps;
-    p.a_row_stride = taps;
-    p.a_channel_stride = ci * taps;
-    p.copy_a = true;
+    set_weights(&p, w + g * co * ci * taps, taps, layout.exchanged);
     p.out = dx + g * ci * s.input_area();
     p.out_sample_stride = s.ci * s.input_area();
     p.out_h = s.h;
@@ -218,9 +228,9 @@ void direct_weight_grad(T* dw, const T* x, const T* dy, const T* x_scale, const 
 
 #define PYGAN_INSTANTIATE(T)                                                            \
   template void direct_forward(T*, const T*, const T*, const T*, const Epilogue<T>&,    \
-                               const ConvShape&);                                       \
+                               const ConvShape&, const WeightLayout&);                  \
   template void direct_input_grad(T*, const T*, const T*, const T*, const Epilogue<T>&, \
-                                  const ConvShape&);                                    \
+                                  const ConvShape&, const WeightLayout&);               \
   template void direct_weight_grad(T*, const T*, const T*, const T*, const T*, const ConvShape&);
 PYGAN_INSTANTIATE(float)
 PYGAN_INSTANTIATE(double)

@@ -22,8 +22,8 @@ bool path_supports(ConvPath path, ConvOp op, const ConvShape& shape, bool is_flo
 
 // The fastest path by measurement (plan.cpp holds the reasons), or the one that was asked for where
 // it supports the shape: by set_conv_path, or else by PYGAN_CONV_PATH=direct|onednn|winograd|auto
-// in the environment.
-ConvPath choose_path(ConvOp op, const ConvShape& shape, bool is_float);
+// in the environment. `plain`: the weights lie as the shape says (weight_layout.h).
+ConvPath choose_path(ConvOp op, const ConvShape& shape, bool is_float, bool plain);
 
 // Asks for a path on all threads from now on: "direct", "pointwise", "onednn", "winograd" or
 // "auto". Returns false, and changes nothing, on any other name.

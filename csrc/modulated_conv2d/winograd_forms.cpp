@@ -1,5 +1,5 @@
 // What the forms of the Winograd convolution differ in beside their transforms: the products of
-// planes, and the matrix G of the weights.
+// planes, and how their weights lie.
 #include "modulated_conv2d/winograd_launch.h"
 
 namespace pygan {
@@ -78,44 +78,16 @@ int winograd_input_planes(WinogradForm form) {
                                          : kEven * kEven;
 }
 
-// G belongs to the points of winograd_points.h and winograd_points_strided.h. With stride 1 the row
-// of p is (1, p, p^2) / product of (p - q) over the other q, and (0, 0, 1) at infinity; with stride
-// 2 it is (1, p), and (0, 1) at infinity, for the even taps, and 1 for the odd one.
 WinogradWeights winograd_weights(const float* w, const WeightLayout& layout,
                                  const WinogradShape& shape) {
-  WinogradWeights weights = {};
+  WinogradWeights weights;
   weights.w = w;
   weights.out_channels = shape.co;
   weights.in_channels = shape.ci;
   weights.out_stride = layout.exchanged ? 9 : shape.ci * 9;
   weights.in_stride = layout.exchanged ? shape.co * 9 : 9;
-  const int first = layout.mirrored ? 2 : 0, last = 2 - first;
-  if (shape.form != WinogradForm::same) {
-    constexpr float points[4] = {0.5f, -0.5f, 1.5f, -1.5f};
-    for (int k = 0; k < 4; ++k) {
-      weights.matrix[k][first] = 1;
-      weights.matrix[k][last] = points[k];
-    }
-    weights.matrix[4][last] = 1;
-    weights.matrix[kOddTap][1] = 1;
-    return weights;
-  }
-  constexpr double points[5] = {0, 0.625, -0.625, 1.5, -1.5};
-  for (int k = 0; k < 6; ++k) {
-    double g[3] = {0, 0, 1};
-    if (k < 5) {
-      double product = 1;
-      for (int j = 0; j < 5; ++j) {
-        if (j != k) product *= points[k] - points[j];
-      }
-      g[0] = 1 / product;
-      g[1] = points[k] / product;
-      g[2] = points[k] * points[k] / product;
-    }
-    weights.matrix[k][first] = static_cast<float>(g[0]);
-    weights.matrix[k][1] = static_cast<float>(g[1]);
-    weights.matrix[k][last] = static_cast<float>(g[2]);
-  }
+  weights.strided = shape.form != WinogradForm::same;
+  weights.mirrored = layout.mirrored;
   return weights;
 }
 

@@ -82,7 +82,8 @@ struct WinogradWeights {
   const float* w;
   int64_t out_channels, in_channels;
   int64_t out_stride, in_stride;  // of w, in elements
-  float matrix[6][3];             // G of an axis
+  bool strided;                   // the points of winograd_points_strided.h
+  bool mirrored;                  // taps lie in reverse order
 };
 
 struct WinogradOutput {

@@ -25,7 +25,7 @@ const WinogradProducts& winograd_weight_products(WinogradForm form);
 // Planes of V.
 int winograd_input_planes(WinogradForm form);
 
-// Layout and transform of the weights of a shape.
+// The weights of a shape.
 WinogradWeights winograd_weights(const float* w, const WeightLayout& layout,
                                  const WinogradShape& shape);
 

@@ -62,5 +62,49 @@ PYGAN_INLINE void winograd_a(const VecF y[4], VecF m[6]) {
   m[5] = y[3];
 }
 
+// A pair of the six points of an axis of the weights.
+template <int Index>
+struct Pair {
+  static constexpr int index = Index;
+};
+
+// u = G g: the row of p in G is (1, p, p^2) / product of (p - q) over the other q, and (0, 0, 1) at
+// infinity. `g` gives the two points kPairs[pair], `add_g_transposed` adds their part of G^T u.
+struct SamePoints {
+  static constexpr int kPairs[3][2] = {{0, 5}, {1, 2}, {3, 4}};
+  static constexpr float kScale0 = 1 / kA2B2;
+  static constexpr float scale(int pair) {
+    return pair == 1 ? 0.5f / (kA2 * (kA2 - kB2)) : 0.5f / (kB2 * (kB2 - kA2));
+  }
+  static constexpr float point(int pair) { return pair == 1 ? kA : kB; }
+
+  static inline __attribute__((always_inline)) void g(Pair<0>, const VecF g[3], VecF u[2]) {
+    u[0] = kScale0 * g[0];
+    u[1] = g[2];
+  }
+  template <int I>
+  static inline __attribute__((always_inline)) void g(Pair<I>, const VecF g[3], VecF u[2]) {
+    constexpr float kScale = scale(I), kPoint = point(I);
+    const VecF even = kScale * g[0] + kScale * kPoint * kPoint * g[2];
+    const VecF odd = kScale * kPoint * g[1];
+    u[0] = even + odd;
+    u[1] = even - odd;
+  }
+  static inline __attribute__((always_inline)) void add_g_transposed(Pair<0>, const VecF u[2],
+                                                                     VecF g[3]) {
+    g[0] += kScale0 * u[0];
+    g[2] += u[1];
+  }
+  template <int I>
+  static inline __attribute__((always_inline)) void add_g_transposed(Pair<I>, const VecF u[2],
+                                                                     VecF g[3]) {
+    constexpr float kScale = scale(I), kPoint = point(I);
+    const VecF sum = u[0] + u[1], difference = u[0] - u[1];
+    g[0] += kScale * sum;
+    g[1] += kScale * kPoint * difference;
+    g[2] += kScale * kPoint * kPoint * sum;
+  }
+};
+
 }  // namespace PYGAN_ISA
 }  // namespace pygan

@@ -22,6 +22,7 @@
 #pragma once
 
 #include "common/simd.h"
+#include "modulated_conv2d/winograd_points.h"
 
 namespace pygan {
 namespace PYGAN_ISA {
@@ -92,6 +93,34 @@ PYGAN_INLINE void strided_a(const VecF y[4], VecF m[5]) {
   m[3] = even_b - odd_b;
   m[4] = y[3];
 }
+
+// As SamePoints: the five points of the even taps g[0] and g[2], then the odd tap g[1].
+struct StridedPoints {
+  static constexpr int kPairs[3][2] = {{4, 5}, {0, 1}, {2, 3}};
+  static constexpr float point(int pair) { return pair == 1 ? kStridedA : kStridedB; }
+
+  static inline __attribute__((always_inline)) void g(Pair<0>, const VecF g[3], VecF u[2]) {
+    u[0] = g[2];
+    u[1] = g[1];
+  }
+  template <int I>
+  static inline __attribute__((always_inline)) void g(Pair<I>, const VecF g[3], VecF u[2]) {
+    const VecF odd = point(I) * g[2];
+    u[0] = g[0] + odd;
+    u[1] = g[0] - odd;
+  }
+  static inline __attribute__((always_inline)) void add_g_transposed(Pair<0>, const VecF u[2],
+                                                                     VecF g[3]) {
+    g[2] += u[0];
+    g[1] += u[1];
+  }
+  template <int I>
+  static inline __attribute__((always_inline)) void add_g_transposed(Pair<I>, const VecF u[2],
+                                                                     VecF g[3]) {
+    g[0] += u[0] + u[1];
+    g[2] += point(I) * (u[0] - u[1]);
+  }
+};
 
 }  // namespace PYGAN_ISA
 }  // namespace pygan

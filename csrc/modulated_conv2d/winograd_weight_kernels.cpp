@@ -6,6 +6,8 @@
 #include "common/simd_shuffle.h"
 #include "modulated_conv2d/winograd_kernels.h"
 #include "modulated_conv2d/winograd_layout.h"
+#include "modulated_conv2d/winograd_points.h"
+#include "modulated_conv2d/winograd_points_strided.h"
 
 namespace pygan {
 namespace PYGAN_ISA {
@@ -62,8 +64,9 @@ constexpr int kStageVectors = 1024 / PYGAN_VECTOR_BYTES;  // a few lines of each
 constexpr int kStageInputs = kStageVectors * kVectorInputs;
 
 // tap[t], lane c * kOutBlock + r: tap t of the kernel (r, c), which is at
-// w + r * out_stride + c * in_stride.
-PYGAN_INLINE void load_taps(VecF tap[9], const float* w, int64_t out_stride, int64_t in_stride) {
+// w + r * out_stride + c * in_stride; tap 8 - t if `mirrored`.
+PYGAN_INLINE void load_taps(VecF tap[9], const float* w, int64_t out_stride, int64_t in_stride,
+                            bool mirrored) {
   constexpr int kFirst[3] = {0, 4, 5};
   VecF four[3][4];
 #pragma GCC unroll 4
@@ -83,7 +86,10 @@ PYGAN_INLINE void load_taps(VecF tap[9], const float* w, int64_t out_stride, int
   for (int part = 0; part < 3; ++part) {
     transpose_4x4(four[part][0], four[part][1], four[part][2], four[part][3]);
 #pragma GCC unroll 4
-    for (int j = 0; j < 4; ++j) tap[kFirst[part] + j] = four[part][j];
+    for (int j = 0; j < 4; ++j) {
+      const int t = kFirst[part] + j;
+      tap[mirrored ? 8 - t : t] = four[part][j];
+    }
   }
 }
 
@@ -99,31 +105,50 @@ void copy_kernels(float* copy, const float* w, int64_t out_stride, int64_t in_st
   }
 }
 
+// Calls `body` with each pair of points of an axis (winograd_points.h) as a constant.
+template <typename Body>
+PYGAN_INLINE void for_each_pair(const Body& body) {
+  body(Pair<0>());
+  body(Pair<1>());
+  body(Pair<2>());
+}
+
 // The 36 planes of `vectors` vectors of taps, the last of which has `valid` lanes. Planes are
-// written six at a time: few enough streams of stores, and few enough factors for the registers.
+// written twelve at a time: few enough streams of stores.
+template <typename Points>
 PYGAN_INLINE void transform_taps(float* to, int64_t stride, const VecF (*tap)[9], int vectors,
-                                 int valid, const float (*g)[3]) {
-  for (int a = 0; a < 6; ++a) {
-    float* of_row = to + a * 6 * stride;
-    const VecF g0 = splat(g[a][0]), g1 = splat(g[a][1]), g2 = splat(g[a][2]);
+                                 int valid) {
+  for_each_pair([&](auto y) {
     for (int i = 0; i < vectors; ++i) {
-      VecF half[3];
+      VecF half[2][3];
 #pragma GCC unroll 3
-      for (int b = 0; b < 3; ++b)
-        half[b] = g0 * tap[i][b] + g1 * tap[i][3 + b] + g2 * tap[i][6 + b];
-      const bool whole = i + 1 < vectors || valid == kLanes;
-#pragma GCC unroll 6
-      for (int b = 0; b < 6; ++b) {
-        const VecF value = g[b][0] * half[0] + g[b][1] * half[1] + g[b][2] * half[2];
-        float* p = of_row + b * stride + i * kLanes;
-        if (whole) {
-          store(p, value);
-        } else {
-          __builtin_memcpy(p, &value, valid * sizeof(float));
-        }
+      for (int b = 0; b < 3; ++b) {
+        const VecF column[3] = {tap[i][b], tap[i][3 + b], tap[i][6 + b]};
+        VecF u[2];
+        Points::g(y, column, u);
+        half[0][b] = u[0];
+        half[1][b] = u[1];
       }
+      const bool whole = i + 1 < vectors || valid == kLanes;
+      for_each_pair([&](auto x) {
+#pragma GCC unroll 2
+        for (int r = 0; r < 2; ++r) {
+          VecF u[2];
+          Points::g(x, half[r], u);
+#pragma GCC unroll 2
+          for (int c = 0; c < 2; ++c) {
+            const int plane = Points::kPairs[y.index][r] * 6 + Points::kPairs[x.index][c];
+            float* p = to + plane * stride + i * kLanes;
+            if (whole) {
+              store(p, u[c]);
+            } else {
+              __builtin_memcpy(p, &u[c], valid * sizeof(float));
+            }
+          }
+        }
+      });
     }
-  }
+  });
 }
 
 }  // namespace
@@ -147,15 +172,20 @@ void winograd_transform_weights(const WinogradMatrix& u, const WinogradWeights& 
         const int c = at * kVectorInputs;
         const float* from = of_block + c * in_stride;
         if (rows == kOutBlock && c + kVectorInputs <= inputs) {
-          load_taps(tap[at], from, out_stride, in_stride);
+          load_taps(tap[at], from, out_stride, in_stride, weights.mirrored);
         } else {
           copy_kernels(copy, from, out_stride, in_stride, rows,
                        inputs - c < kVectorInputs ? inputs - c : kVectorInputs);
-          load_taps(tap[at], copy, 9, 9 * kOutBlock);
+          load_taps(tap[at], copy, 9, 9 * kOutBlock, weights.mirrored);
         }
       }
-      transform_taps(u.data + (block * channels + i) * kOutBlock, u.stride, tap, vectors,
-                     inputs * kOutBlock - (vectors - 1) * kLanes, weights.matrix);
+      float* to = u.data + (block * channels + i) * kOutBlock;
+      const int valid = inputs * kOutBlock - (vectors - 1) * kLanes;
+      if (weights.strided) {
+        transform_taps<StridedPoints>(to, u.stride, tap, vectors, valid);
+      } else {
+        transform_taps<SamePoints>(to, u.stride, tap, vectors, valid);
+      }
     }
   }
 }
@@ -164,38 +194,47 @@ void winograd_transform_weights(const WinogradMatrix& u, const WinogradWeights& 
 
 namespace {
 
-// sum[t] = tap t of the adjoint for one vector of kernels. Plane k of it is at from + k * stride;
-// what lies `ahead` of that will be needed soon.
-PYGAN_INLINE void adjoint(VecF sum[9], const float* from, int64_t ahead, int64_t stride,
-                          const float (*g)[3]) {
-  VecF total[9] = {};
-#pragma GCC unroll 1
-  for (int a = 0; a < 6; ++a) {
-    VecF row[3] = {};
-#pragma GCC unroll 6
-    for (int b = 0; b < 6; ++b, from += stride) {
-      const VecF value = load(from);
-      __builtin_prefetch(from + ahead);
-#pragma GCC unroll 3
-      for (int tap = 0; tap < 3; ++tap) row[tap] += g[b][tap] * value;
+// tap[t] of the adjoint for one vector of kernels. Plane k of it is at from + k * stride; what lies
+// `ahead` of that will be needed soon.
+template <typename Points>
+PYGAN_INLINE void adjoint(VecF tap[9], const float* from, int64_t ahead, int64_t stride) {
+  VecF total[3][3] = {};  // by column
+  for_each_pair([&](auto y) {
+    VecF half[2][3] = {};
+#pragma GCC unroll 2
+    for (int r = 0; r < 2; ++r) {
+      for_each_pair([&](auto x) {
+        VecF u[2];
+#pragma GCC unroll 2
+        for (int c = 0; c < 2; ++c) {
+          const int plane = Points::kPairs[y.index][r] * 6 + Points::kPairs[x.index][c];
+          u[c] = load(from + plane * stride);
+          __builtin_prefetch(from + plane * stride + ahead);
+        }
+        Points::add_g_transposed(x, u, half[r]);
+      });
     }
 #pragma GCC unroll 3
-    for (int ta = 0; ta < 3; ++ta) {
-#pragma GCC unroll 3
-      for (int tb = 0; tb < 3; ++tb) total[ta * 3 + tb] += g[a][ta] * row[tb];
+    for (int b = 0; b < 3; ++b) {
+      const VecF u[2] = {half[0][b], half[1][b]};
+      Points::add_g_transposed(y, u, total[b]);
     }
-  }
+  });
 #pragma GCC unroll 9
-  for (int tap = 0; tap < 9; ++tap) sum[tap] = total[tap];
+  for (int t = 0; t < 9; ++t) tap[t] = total[t % 3][t / 3];
 }
 
-// Kernel c to to + c * step.
-PYGAN_INLINE void store_taps(float* to, int64_t step, const VecF tap[9]) {
+// Kernel c to to + c * step, mirrored if asked for.
+PYGAN_INLINE void store_taps(float* to, int64_t step, const VecF tap[9], bool mirrored) {
   constexpr int kFirst[3] = {0, 4, 5};
 #pragma GCC unroll 3
   for (int part = 0; part < 3; ++part) {
-    const VecF* t = tap + kFirst[part];
-    VecF four[4] = {t[0], t[1], t[2], t[3]};
+    VecF four[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {
+      const int t = kFirst[part] + j;
+      four[j] = tap[mirrored ? 8 - t : t];
+    }
     transpose_4x4(four[0], four[1], four[2], four[3]);
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) store_quads(to + j * step + kFirst[part], 4 * step, four[j]);
@@ -221,14 +260,19 @@ void winograd_gather_weights(float* dw, const WinogradMatrix& d, const WinogradW
           of_block +
           (left_edge * kOutBlock + row % kOutBlock * width + (group - left_edge)) * kLanes;
       VecF tap[9];
-      adjoint(tap, from, width * kOutBlock * kLanes, d.stride, weights.matrix);
+      const int64_t ahead = width * kOutBlock * kLanes;
+      if (weights.strided) {
+        adjoint<StridedPoints>(tap, from, ahead, d.stride);
+      } else {
+        adjoint<SamePoints>(tap, from, ahead, d.stride);
+      }
       float* of_group = of_row + group * kLanes * weights.in_stride;
       const int64_t inputs = weights.in_channels - group * kLanes;
       if (inputs >= kLanes) {
-        store_taps(of_group, weights.in_stride, tap);
+        store_taps(of_group, weights.in_stride, tap, weights.mirrored);
       } else {
         float copy[kLanes * 9];
-        store_taps(copy, 9, tap);
+        store_taps(copy, 9, tap, weights.mirrored);
         for (int64_t c = 0; c < inputs; ++c) {
           __builtin_memcpy(of_group + c * weights.in_stride, copy + c * 9, 9 * sizeof(float));
         }
