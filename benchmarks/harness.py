@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Seconds. The turns of the other cases empty the caches, and what is over this soon would be timed
 # while it fills them again.
-SETTLES_BELOW = 2.0
+SETTLES_BELOW = 10.0
 
 # glibc gives every large block straight back to the kernel, and each new tensor is then paid for
 # again in page faults. These settings keep the memory in the process: what a user of PyTorch would
