@@ -1,4 +1,4 @@
-# make demo    a virtual environment, the compiled operators, and ten minutes of StyleGAN2
+# make demo    a virtual environment, the compiled operators, and minutes of StyleGAN2
 # make test    the whole test suite
 # make lint    formatters, linters and type checks
 # make bench   the speed tables (installs PyTorch into an environment of its own)
