@@ -10,10 +10,10 @@
 #include <cstdint>
 
 #include "common/activation.h"
+#include "common/cuda_context.h"
+#include "common/storage.h"
 
 namespace pygan {
-
-enum class Storage : int { float32, float64, float16, bfloat16 };
 
 // The five tensors of the operator; null where absent or not wanted.
 template <typename Pointer>
@@ -54,5 +54,9 @@ struct BiasActCall {
 // Every array is contiguous, at any alignment. Results do not depend on the number of threads.
 // Throws std::bad_alloc when there is no memory for the partial sums.
 void bias_act(const BiasActCall& call);
+
+// The same on a GPU: every pointer is device memory. An empty call does nothing.
+// Throws std::runtime_error for CUDA's errors.
+void bias_act_cuda(const BiasActCall& call, const CudaContext& context);
 
 }  // namespace pygan

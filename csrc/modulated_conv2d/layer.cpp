@@ -9,7 +9,8 @@ namespace pygan {
 namespace {
 
 template <typename T>
-Epilogue<T> epilogue_of(const LayerInputs<T>& in, const LinearConv& conv, const Activation& act) {
+Epilogue<T> epilogue_of(const LayerInputs<T>& in, const LinearConv& conv,
+                        const LayerActivation& act) {
   Epilogue<T> e;
   e.scale = in.d;
   e.bias = in.bias;
@@ -23,18 +24,21 @@ Epilogue<T> epilogue_of(const LayerInputs<T>& in, const LinearConv& conv, const 
   return e;
 }
 
-bool is_plain(const Activation& act) { return act.act == 0 && act.gain == 1.0 && act.clamp < 0; }
+bool is_plain(const LayerActivation& act) {
+  return act.act == 0 && act.gain == 1.0 && act.clamp < 0;
+}
 
 }  // namespace
 
 template <typename T>
-void layer_forward(T* y, const LayerInputs<T>& in, const LinearConv& conv, const Activation& act) {
+void layer_forward(T* y, const LayerInputs<T>& in, const LinearConv& conv,
+                   const LayerActivation& act) {
   linear_forward<T>(y, in.x, in.w, in.s, epilogue_of(in, conv, act), conv);
 }
 
 template <typename T>
 void layer_backward(const LayerGrads<T>& grads, const LayerInputs<T>& in, const T* y, const T* g,
-                    const LinearConv& conv, const Activation& act) {
+                    const LinearConv& conv, const LayerActivation& act) {
   const Planes<T> p(in, conv, act);
   Scratch scratch;
   const bool need_q = grads.x != nullptr || grads.s != nullptr || grads.w != nullptr;
@@ -90,9 +94,10 @@ void layer_backward(const LayerGrads<T>& grads, const LayerInputs<T>& in, const 
 }
 
 #define PYGAN_INSTANTIATE(T)                                                                       \
-  template void layer_forward<T>(T*, const LayerInputs<T>&, const LinearConv&, const Activation&); \
+  template void layer_forward<T>(T*, const LayerInputs<T>&, const LinearConv&,                     \
+                                 const LayerActivation&);                                          \
   template void layer_backward<T>(const LayerGrads<T>&, const LayerInputs<T>&, const T*, const T*, \
-                                  const LinearConv&, const Activation&);
+                                  const LinearConv&, const LayerActivation&);
 PYGAN_INSTANTIATE(float)
 PYGAN_INSTANTIATE(double)
 

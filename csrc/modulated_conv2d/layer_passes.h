@@ -26,7 +26,7 @@ double scale_dot(T* x_grad, const T* dxs, const T* x, T s, int64_t count) {
 }
 
 template <typename T>
-Slope<T> slope_of(const Activation& act) {
+Slope<T> slope_of(const LayerActivation& act) {
   const double negative = act.act == 0 ? 1.0 : act.act == 1 ? 0.0 : act.alpha;
   return {static_cast<T>(act.gain), static_cast<T>(act.gain * negative), static_cast<T>(act.clamp)};
 }
@@ -39,7 +39,7 @@ struct Planes {
   Slope<T> slope;
   int64_t area, count;
 
-  Planes(const LayerInputs<T>& inputs, const LinearConv& c, const Activation& act)
+  Planes(const LayerInputs<T>& inputs, const LinearConv& c, const LayerActivation& act)
       : in(inputs), conv(c), slope(slope_of<T>(act)), area(c.oh * c.ow), count(c.n * c.co) {}
   const T* noise(int64_t plane) const {
     if (in.noise == nullptr) return nullptr;

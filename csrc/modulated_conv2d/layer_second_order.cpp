@@ -46,7 +46,7 @@ void add_into(T* out, const T* in, int64_t count) {
 template <typename T>
 void layer_second_order(const LayerGrads<T>& grads, T* grad_g, T* grad_y,
                         const LayerDirections<T>& dir, const LayerInputs<T>& in, const T* y,
-                        const T* g, const LinearConv& conv, const Activation& act) {
+                        const T* g, const LinearConv& conv, const LayerActivation& act) {
   const Planes<T> p(in, conv, act);
   Scratch scratch;
   const int64_t x_area = conv.h * conv.w;
@@ -206,7 +206,7 @@ void layer_second_order(const LayerGrads<T>& grads, T* grad_g, T* grad_y,
 #define PYGAN_INSTANTIATE(T)                                                                   \
   template void layer_second_order<T>(const LayerGrads<T>&, T*, T*, const LayerDirections<T>&, \
                                       const LayerInputs<T>&, const T*, const T*,               \
-                                      const LinearConv&, const Activation&);
+                                      const LinearConv&, const LayerActivation&);
 PYGAN_INSTANTIATE(float)
 PYGAN_INSTANTIATE(double)
 

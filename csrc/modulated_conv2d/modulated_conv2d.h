@@ -65,7 +65,7 @@ struct LayerInputs {
   const T* bias;      // [co] or null
 };
 
-struct Activation {
+struct LayerActivation {
   int act;                    // 0 linear, 1 relu, 2 lrelu
   double alpha, gain, clamp;  // clamp < 0: none
 };
@@ -96,12 +96,13 @@ struct LayerDirections {
 };
 
 template <typename T>
-void layer_forward(T* y, const LayerInputs<T>& in, const LinearConv& conv, const Activation& act);
+void layer_forward(T* y, const LayerInputs<T>& in, const LinearConv& conv,
+                   const LayerActivation& act);
 
 // Gradients of <y, g>. Reads y, the output of layer_forward.
 template <typename T>
 void layer_backward(const LayerGrads<T>& grads, const LayerInputs<T>& in, const T* y, const T* g,
-                    const LinearConv& conv, const Activation& act);
+                    const LinearConv& conv, const LayerActivation& act);
 
 // Gradients of the sum of <direction, gradient> over the gradients of layer_backward, with respect
 // to the inputs (`grads`), to g (`grad_g`) and to y as layer_backward reads it (`grad_y`).
@@ -109,6 +110,6 @@ void layer_backward(const LayerGrads<T>& grads, const LayerInputs<T>& in, const 
 template <typename T>
 void layer_second_order(const LayerGrads<T>& grads, T* grad_g, T* grad_y,
                         const LayerDirections<T>& directions, const LayerInputs<T>& in, const T* y,
-                        const T* g, const LinearConv& conv, const Activation& act);
+                        const T* g, const LinearConv& conv, const LayerActivation& act);
 
 }  // namespace pygan

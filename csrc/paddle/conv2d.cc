@@ -20,7 +20,7 @@ constexpr char kOp[] = "conv2d";
 // The attribute `spec`: one list, since Paddle's call cost grows with the number of attributes.
 struct Spec {
   LinearConv conv;
-  Activation act;
+  LayerActivation act;
   bool need_x, need_w, need_s, need_d, need_noise, need_strength, need_bias;
 };
 

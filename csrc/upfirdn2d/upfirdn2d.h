@@ -11,6 +11,10 @@
 
 #include <cstdint>
 
+#include "common/cuda_context.h"
+#include "common/device_epilogue.h"
+#include "common/storage.h"
+
 namespace pygan {
 
 struct Upfirdn2dParams {
@@ -45,5 +49,22 @@ Upfirdn2dParams transposed(const Upfirdn2dParams& params);
 // per thread.
 template <typename T>
 void upfirdn2d(T* y, const T* x, const Upfirdn2dParams& params);
+
+// The same on a GPU, with an epilogue in the same pass where one is given.
+struct Upfirdn2dCudaCall {
+  Upfirdn2dParams params;  // params.taps is not read: the host must not wait for the taps
+  Storage storage = Storage::float32;
+  void* y = nullptr;
+  const void* x = nullptr;
+  // In device memory, as params.taps says; float, or double where `double_taps`.
+  const void* taps = nullptr;
+  bool double_taps = false;
+  // Sees y as [planes / channels, channels, out_h, out_w]; null: none.
+  const DeviceEpilogue* epilogue = nullptr;
+  int64_t channels = 1;
+};
+
+// Throws std::runtime_error for CUDA's errors. An empty call does nothing.
+void upfirdn2d_cuda(const Upfirdn2dCudaCall& call, const CudaContext& context);
 
 }  // namespace pygan

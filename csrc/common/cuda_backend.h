@@ -1,0 +1,26 @@
+// The CUDA side of the library as one table, so that csrc/paddle/ calls it without knowing where it
+// is: linked in (builds for GPUs), or loaded on demand from a library whose kernels run on the
+// emulator of csrc/ptx (tests on machines without a GPU).
+#pragma once
+
+#include "bias_act/bias_act.h"
+#include "modulated_conv2d/demodulation.h"
+#include "modulated_conv2d/layer_cuda.h"
+#include "upfirdn2d/upfirdn2d.h"
+
+namespace pygan {
+
+struct CudaBackend {
+  decltype(&bias_act_cuda) bias_act;
+  decltype(&upfirdn2d_cuda) upfirdn2d;
+  decltype(&layer_forward_cuda) layer_forward;
+  decltype(&layer_backward_cuda) layer_backward;
+  decltype(&layer_second_order_cuda) layer_second_order;
+  decltype(&demodulation_cuda) demodulation;
+  decltype(&tap_dot_cuda) tap_dot;
+  decltype(&tap_scale_cuda) tap_scale;
+  // Compute capability of the current device, 10 * major + minor.
+  int (*arch)();
+};
+
+}  // namespace pygan
