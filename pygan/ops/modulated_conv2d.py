@@ -112,8 +112,7 @@ def demodulation(
         weight = weight.astype("float32")
     styles = same_dtype(styles, weight)
     if _native.use_native(impl, "modulated_conv2d", weight):
-        energy = _native.call("pg_weight_energy", weight)
-        return paddle.rsqrt(paddle.matmul(styles * styles, energy, transpose_y=True) + _EPSILON)
+        return _native.call("pg_demodulation", weight, styles)
     energy = (weight * weight).sum([2, 3])
     # Paddle's rsqrt has no third order, its pow has.
     return paddle.pow(paddle.matmul(styles * styles, energy, transpose_y=True) + _EPSILON, -0.5)
