@@ -1,9 +1,7 @@
 // Registers pg_bias_act with its gradients of first and second order.
 #include "bias_act/bias_act.h"
 
-#include <type_traits>
-
-#include "paddle/common.h"
+#include "paddle/device.h"
 #include "paddle/kernel_arguments.h"
 
 namespace pygan {
@@ -14,17 +12,6 @@ constexpr char kOp[] = "bias_act";
 
 // Bits of the attribute `needs`: the inputs whose gradients are wanted.
 enum Need : int { kNeedX = 1, kNeedB = 2, kNeedScale = 4, kNeedNoise = 8, kNeedStrength = 16 };
-
-Storage storage_of(const Tensor& x) {
-  Storage storage = Storage::float32;
-  dispatch_floating(kOp, x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    if (std::is_same<T, double>::value) storage = Storage::float64;
-    if (std::is_same<T, float16>::value) storage = Storage::float16;
-    if (std::is_same<T, bfloat16>::value) storage = Storage::bfloat16;
-  });
-  return storage;
-}
 
 struct Attributes {
   int act;
@@ -57,17 +44,18 @@ Attributes attributes(KernelArguments& arguments) {
 
 const void* pointer(const OptionalTensor& t) { return has(t) ? t->data() : nullptr; }
 
-void check_optional(const char* name, const OptionalTensor& t, const Tensor& x, int64_t size) {
+void check_optional(Device& device, const char* name, const OptionalTensor& t, const Tensor& x,
+                    int64_t size) {
   if (!has(t)) return;
-  check_input(kOp, name, t);
+  device.use(name, t);
   PD_CHECK(t->dtype() == x.dtype(), "pygan.bias_act: `", name, "` must have the dtype of `x`.");
   PD_CHECK(t->numel() == size, "pygan.bias_act: `", name, "` has ", t->numel(),
            " elements; it must have ", size, " for this `x`.");
 }
 
 // Geometry, formula and input pointers, checked against each other.
-BiasActCall prepare(const Inputs& in, const Attributes& a, int order) {
-  check_input(kOp, "x", in.x);
+BiasActCall prepare(Device& device, const Inputs& in, const Attributes& a, int order) {
+  device.use("x", in.x);
   const std::vector<int64_t> shape = in.x.shape();
   const int rank = static_cast<int>(shape.size());
   const bool has_bias = has(in.b), has_scale = has(in.scale), has_noise = has(in.noise);
@@ -79,18 +67,18 @@ BiasActCall prepare(const Inputs& in, const Attributes& a, int order) {
 
   BiasActCall call;
   call.order = order;
-  call.storage = storage_of(in.x);
+  call.storage = storage_of(kOp, in.x.dtype());
   const int axis = a.axis < rank ? a.axis : 0;
   for (int i = 0; i < rank; ++i) {
     (i < axis ? call.outer : i == axis ? call.channels : call.inner) *= shape[i];
   }
-  check_optional("b", in.b, in.x, call.channels);
-  check_optional("scale", in.scale, in.x, call.outer * call.channels);
+  check_optional(device, "b", in.b, in.x, call.channels);
+  check_optional(device, "scale", in.scale, in.x, call.outer * call.channels);
   if (has_noise) {
     const bool one = in.noise->numel() == call.inner;
     call.noise_batch = one ? 1 : call.outer;
-    check_optional("noise", in.noise, in.x, call.noise_batch * call.inner);
-    check_optional("strength", in.strength, in.x, 1);
+    check_optional(device, "noise", in.noise, in.x, call.noise_batch * call.inner);
+    check_optional(device, "strength", in.strength, in.x, 1);
   }
   call.act = static_cast<Activation>(a.act);
   call.alpha = double_of(a.alpha);
@@ -105,37 +93,48 @@ BiasActCall prepare(const Inputs& in, const Attributes& a, int order) {
 }
 
 // A result for the gradient of `input`: of its shape where wanted, else what Paddle drops.
-Tensor gradient(const OptionalTensor& input, bool wanted, void** data) {
+Tensor gradient(Device& device, const OptionalTensor& input, bool wanted, void** data) {
   if (!has(input)) return Tensor();
   if (!wanted) return placeholder(*input);
   Tensor result = paddle::empty(input->shape(), input->dtype(), input->place());
+  device.made("gradient", result);
   *data = result.data();
   return result;
 }
 
 // Gradients of the five inputs, whose pointers go into the call.
-std::vector<Tensor> gradients(const Inputs& in, int needs, BiasActCall* call) {
-  return {gradient(in.x, needs & kNeedX, &call->grad.x),
-          gradient(in.b, needs & kNeedB, &call->grad.b),
-          gradient(in.scale, needs & kNeedScale, &call->grad.scale),
-          gradient(in.noise, needs & kNeedNoise, &call->grad.noise),
-          gradient(in.strength, needs & kNeedStrength, &call->grad.strength)};
+std::vector<Tensor> gradients(Device& device, const Inputs& in, int needs, BiasActCall* call) {
+  return {gradient(device, in.x, needs & kNeedX, &call->grad.x),
+          gradient(device, in.b, needs & kNeedB, &call->grad.b),
+          gradient(device, in.scale, needs & kNeedScale, &call->grad.scale),
+          gradient(device, in.noise, needs & kNeedNoise, &call->grad.noise),
+          gradient(device, in.strength, needs & kNeedStrength, &call->grad.strength)};
 }
 
-void check_cotangent(const char* name, const Tensor& x, const Tensor& d) {
-  check_input(kOp, name, d);
+void check_cotangent(Device& device, const char* name, const Tensor& x, const Tensor& d) {
+  device.use(name, d);
   PD_CHECK(d.dtype() == x.dtype() && d.numel() == x.numel(), "pygan.bias_act: `", name,
            "` must have the dtype and shape of `x`.");
+}
+
+void run(Device& device, const BiasActCall& call) {
+  if (device.is_cuda()) {
+    device.backend()->bias_act(call, device.context());
+  } else {
+    bias_act(call);
+  }
 }
 
 void forward(paddle::CustomOpKernelContext* context) {
   guarded(kOp, [&] {
     KernelArguments arguments(context);
     const Inputs in(arguments);
-    BiasActCall call = prepare(in, attributes(arguments), 0);
+    Device device(kOp, in.x);
+    BiasActCall call = prepare(device, in, attributes(arguments), 0);
     Tensor y = paddle::empty(in.x.shape(), in.x.dtype(), in.x.place());
+    device.made("y", y);
     call.out = y.data();
-    if (call.size() > 0) bias_act(call);
+    if (call.size() > 0) run(device, call);
     arguments.give({y});
   });
 }
@@ -146,11 +145,12 @@ void backward(paddle::CustomOpKernelContext* context) {
     const Inputs in(arguments);
     const Tensor dy = arguments.tensor();
     const Attributes a = attributes(arguments);
-    BiasActCall call = prepare(in, a, 1);
-    check_cotangent("dy", in.x, dy);
+    Device device(kOp, in.x);
+    BiasActCall call = prepare(device, in, a, 1);
+    check_cotangent(device, "dy", in.x, dy);
     call.dy = dy.data();
-    const std::vector<Tensor> results = gradients(in, a.needs, &call);
-    bias_act(call);
+    const std::vector<Tensor> results = gradients(device, in, a.needs, &call);
+    run(device, call);
     arguments.give(results);
   });
 }
@@ -166,23 +166,25 @@ void double_backward(paddle::CustomOpKernelContext* context) {
     const OptionalTensor ddnoise = arguments.optional();
     const OptionalTensor ddstrength = arguments.optional();
     const Attributes a = attributes(arguments);
-    BiasActCall call = prepare(in, a, 2);
-    check_cotangent("dy", in.x, dy);
+    Device device(kOp, in.x);
+    BiasActCall call = prepare(device, in, a, 2);
+    check_cotangent(device, "dy", in.x, dy);
     call.dy = dy.data();
-    if (has(ddx)) check_cotangent("ddx", in.x, *ddx);
-    check_optional("ddb", ddb, in.x, call.channels);
-    check_optional("ddscale", ddscale, in.x, call.outer * call.channels);
-    check_optional("ddnoise", ddnoise, in.x, call.noise_batch * call.inner);
-    check_optional("ddstrength", ddstrength, in.x, 1);
+    if (has(ddx)) check_cotangent(device, "ddx", in.x, *ddx);
+    check_optional(device, "ddb", ddb, in.x, call.channels);
+    check_optional(device, "ddscale", ddscale, in.x, call.outer * call.channels);
+    check_optional(device, "ddnoise", ddnoise, in.x, call.noise_batch * call.inner);
+    check_optional(device, "ddstrength", ddstrength, in.x, 1);
     call.dd.x = pointer(ddx);
     call.dd.b = pointer(ddb);
     call.dd.scale = pointer(ddscale);
     call.dd.noise = pointer(ddnoise);
     call.dd.strength = pointer(ddstrength);
-    std::vector<Tensor> results = gradients(in, a.needs, &call);
+    std::vector<Tensor> results = gradients(device, in, a.needs, &call);
     Tensor ddy = paddle::empty(in.x.shape(), in.x.dtype(), in.x.place());
+    device.made("ddy", ddy);
     call.out = ddy.data();
-    bias_act(call);
+    run(device, call);
     results.push_back(ddy);
     arguments.give(results);
   });

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/half.h"
+#include "common/storage.h"
 #include "paddle/phi/api/all.h"
 
 namespace pygan {
@@ -37,19 +38,6 @@ auto guarded(const char* op, Body&& body) -> decltype(body()) {
     message = error.what();
   }
   PD_THROW("pygan.", op, ": ", message);
-}
-
-inline void check_input(const char* op, const char* name, const Tensor& x) {
-  PD_CHECK(x.layout() != phi::DataLayout::ONEDNN, "pygan.", op, ": `", name,
-           "` arrived in a oneDNN-blocked layout, which pygan cannot read. "
-           "Call config.disable_mkldnn() on the inference configuration.");
-  PD_CHECK(x.is_cpu(), "pygan.", op, ": `", name,
-           "` is not on the CPU, and this build of pygan has only CPU kernels. "
-           "Move it with .cpu(), or use impl='ref'.");
-}
-
-inline void check_input(const char* op, const char* name, const OptionalTensor& x) {
-  if (x) check_input(op, name, *x);
 }
 
 inline bool has(const OptionalTensor& x) { return x && x->initialized(); }
@@ -91,6 +79,21 @@ void dispatch_floating(const char* op, DataType dtype, Body&& body) {
     case DataType::BFLOAT16:
       body(bfloat16{});
       break;
+    default:
+      PD_THROW("pygan.", op, ": `x` must be float32, float64, float16 or bfloat16.");
+  }
+}
+
+inline Storage storage_of(const char* op, DataType dtype) {
+  switch (dtype) {
+    case DataType::FLOAT32:
+      return Storage::float32;
+    case DataType::FLOAT64:
+      return Storage::float64;
+    case DataType::FLOAT16:
+      return Storage::float16;
+    case DataType::BFLOAT16:
+      return Storage::bfloat16;
     default:
       PD_THROW("pygan.", op, ": `x` must be float32, float64, float16 or bfloat16.");
   }

@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "modulated_conv2d/modulated_conv2d.h"
-#include "paddle/common.h"
+#include "paddle/conv2d_spec.h"
+#include "paddle/device.h"
 #include "paddle/kernel_arguments.h"
 #include "paddle/module.h"
 
@@ -17,82 +18,27 @@ namespace {
 
 constexpr char kOp[] = "conv2d";
 
-// The attribute `spec`: one list, since Paddle's call cost grows with the number of attributes.
-struct Spec {
-  LinearConv conv;
-  LayerActivation act;
-  bool need_x, need_w, need_s, need_d, need_noise, need_strength, need_bias;
-};
-
-Spec parse(const std::vector<int>& v, int64_t alpha, int64_t gain, int64_t clamp) {
-  PD_CHECK(v.size() == 24, "pygan.conv2d: internal error, spec has ", v.size(), " numbers.");
-  Spec spec;
-  LinearConv& c = spec.conv;
-  size_t i = 0;
-  c.mode = static_cast<ConvMode>(v[i++]);
-  c.stride_y = v[i++];
-  c.stride_x = v[i++];
-  c.dilation_y = v[i++];
-  c.dilation_x = v[i++];
-  c.pad_left = v[i++];
-  c.pad_right = v[i++];
-  c.pad_top = v[i++];
-  c.pad_bottom = v[i++];
-  c.groups = v[i++];
-  c.flip = v[i++] != 0;
-  c.fir_left = v[i++];
-  c.fir_right = v[i++];
-  c.fir_top = v[i++];
-  c.fir_bottom = v[i++];
-  c.fir_flip = v[i++] != 0;
-  spec.act.act = v[i++];
-  spec.act.alpha = double_of(alpha);
-  spec.act.gain = double_of(gain);
-  spec.act.clamp = double_of(clamp);
-  spec.need_x = v[i++] != 0;
-  spec.need_w = v[i++] != 0;
-  spec.need_s = v[i++] != 0;
-  spec.need_d = v[i++] != 0;
-  spec.need_noise = v[i++] != 0;
-  spec.need_strength = v[i++] != 0;
-  spec.need_bias = v[i++] != 0;
-  return spec;
+void check_taps(const OptionalTensor& filter) {
+  PD_CHECK(
+      !has(filter) || filter->dtype() == DataType::FLOAT32 || filter->dtype() == DataType::FLOAT64,
+      "pygan.conv2d: the resampling filter must be float32 or float64.");
 }
 
-void set_shapes(LinearConv* conv, const std::vector<int64_t>& x, const std::vector<int64_t>& w,
-                const std::vector<int64_t>* filter) {
-  conv->n = x[0];
-  conv->ci = x[1];
-  conv->h = x[2];
-  conv->w = x[3];
-  conv->co = conv->mode == ConvMode::transposed ? w[1] * conv->groups : w[0];
-  conv->kh = static_cast<int>(w[2]);
-  conv->kw = static_cast<int>(w[3]);
-  conv->fir_h = conv->fir_w = 1;
-  conv->fir_separable = filter != nullptr && filter->size() == 1;
-  if (filter != nullptr) {
-    conv->fir_h = static_cast<int>(filter->front());
-    conv->fir_w = static_cast<int>(filter->back());
-  }
-  infer_output_size(*conv);
-}
-
-void set_taps(LinearConv* conv, const OptionalTensor& filter) {
+void read_taps(LinearConv* conv, const OptionalTensor& filter) {
   if (!has(filter)) return;
   const int64_t count = filter->numel();
   std::vector<double> taps(count);
   if (filter->dtype() == DataType::FLOAT64) {
     for (int64_t i = 0; i < count; ++i) taps[i] = filter->data<double>()[i];
   } else {
-    PD_CHECK(filter->dtype() == DataType::FLOAT32,
-             "pygan.conv2d: the resampling filter must be float32 or float64.");
     for (int64_t i = 0; i < count; ++i) taps[i] = filter->data<float>()[i];
   }
   conv->fir = std::move(taps);
 }
 
-// The tensors of one call in the dtype that the kernels compute in: float16 and bfloat16 are
-// converted to float32 on the way in, and back on the way out.
+// The tensors of one call in the dtype that the kernels read. The CPU's convert float16 and
+// bfloat16 to float32 on the way in, and back on the way out, and so does the second order
+// everywhere.
 struct Inputs {
   Tensor x, w;
   OptionalTensor s, d, noise, strength, bias, filter;
@@ -110,21 +56,20 @@ Tensor narrowed(const Tensor& x, DataType dtype) {
   return x.dtype() == dtype ? x : paddle::experimental::cast(x, dtype);
 }
 
-Inputs prepare(const Tensor& x, const Tensor& w, const OptionalTensor& s, const OptionalTensor& d,
-               const OptionalTensor& noise, const OptionalTensor& strength,
-               const OptionalTensor& bias, const OptionalTensor& filter, LinearConv* conv) {
-  check_input(kOp, "x", x);
-  check_input(kOp, "w", w);
+Inputs prepare(Device& device, bool widen, const Tensor& x, const Tensor& w,
+               const OptionalTensor& s, const OptionalTensor& d, const OptionalTensor& noise,
+               const OptionalTensor& strength, const OptionalTensor& bias,
+               const OptionalTensor& filter, LinearConv* conv) {
   for (const OptionalTensor* t : {&s, &d, &noise, &strength, &bias}) {
     if (!has(*t)) continue;
-    check_input(kOp, "operand", *t);
     PD_CHECK((*t)->dtype() == x.dtype(), "pygan.conv2d: all operands must have the dtype of x.");
   }
   PD_CHECK(w.dtype() == x.dtype(), "pygan.conv2d: w must have the dtype of x.");
   std::vector<int64_t> filter_shape;
   if (has(filter)) filter_shape = filter->shape();
   set_shapes(conv, x.shape(), w.shape(), has(filter) ? &filter_shape : nullptr);
-  set_taps(conv, filter);
+  check_taps(filter);
+  if (!device.is_cuda()) read_taps(conv, filter);  // a GPU's host must not wait for them
   PD_CHECK(!has(s) || s->numel() == conv->n * conv->ci, "pygan.conv2d: styles must be [N, C].");
   PD_CHECK(!has(d) || d->numel() == conv->n * conv->co, "pygan.conv2d: scale must be [N, O].");
   PD_CHECK(!has(bias) || bias->numel() == conv->co, "pygan.conv2d: bias must be [O].");
@@ -138,21 +83,51 @@ Inputs prepare(const Tensor& x, const Tensor& w, const OptionalTensor& s, const 
              " values; it must be [N or 1, 1, H, W] or [H, W] with the output's H x W, ", conv->oh,
              " x ", conv->ow, ".");
   }
-  return {widened(x),     widened(w),        widened(s),    widened(d),
+  Inputs in{x, w, s, d, noise, strength, bias, filter};
+  if (widen) {
+    in = {widened(x),     widened(w),        widened(s),    widened(d),
           widened(noise), widened(strength), widened(bias), filter};
+  }
+  device.use("x", in.x);
+  device.use("w", in.w);
+  device.use("styles", in.s);
+  device.use("scale", in.d);
+  device.use("noise", in.noise);
+  device.use("noise_strength", in.strength);
+  device.use("bias", in.bias);
+  device.use("resample_filter", in.filter);
+  return in;
 }
 
 template <typename T>
 LayerInputs<T> layer_inputs(const Inputs& in, const LinearConv& conv) {
   LayerInputs<T> layer;
-  layer.x = in.x.data<T>();
-  layer.w = in.w.data<T>();
+  layer.x = data_of<T>(in.x);
+  layer.w = data_of<T>(in.w);
   layer.s = data_or_null<T>(in.s);
   layer.d = data_or_null<T>(in.d);
   layer.noise = data_or_null<T>(in.noise);
   layer.noise_per_sample = has(in.noise) && in.noise->shape()[0] == conv.n;
   layer.strength = data_or_null<T>(in.strength);
   layer.bias = data_or_null<T>(in.bias);
+  return layer;
+}
+
+// Everything about a call on a GPU except its tensors. `dtype` is that of the operator's own x:
+// widened halves still multiply in their type, on tensor cores.
+LayerCuda layer_cuda(const Spec& spec, const Inputs& in, DataType dtype) {
+  LayerCuda layer;
+  layer.conv = spec.conv;
+  layer.act = spec.act;
+  if (has(in.filter)) {
+    layer.fir = in.filter->data();
+    layer.double_fir = in.filter->dtype() == DataType::FLOAT64;
+  }
+  layer.storage = storage_of(kOp, in.x.dtype());
+  layer.product = dtype == DataType::FLOAT16                     ? Product::float16
+                  : dtype == DataType::BFLOAT16                  ? Product::bfloat16
+                  : dtype == DataType::FLOAT32 && tf32_allowed() ? Product::tf32
+                                                                 : Product::exact;
   return layer;
 }
 
@@ -174,31 +149,32 @@ struct Slot {
   bool wanted = false;
   template <typename T>
   T* data() {
-    return wanted ? tensor.data<T>() : nullptr;
+    return wanted ? mutable_data_of<T>(tensor) : nullptr;
   }
 };
-Slot slot(const Tensor& like, bool wanted) {
+Slot slot(Device& device, const Tensor& like, bool wanted) {
   Slot s;
   s.wanted = wanted;
   s.tensor = wanted ? paddle::empty(like.shape(), like.dtype(), like.place()) : placeholder(like);
+  if (wanted) device.made("gradient", s.tensor);
   return s;
 }
-Slot slot(const OptionalTensor& like, bool wanted) {
-  return has(like) ? slot(*like, wanted) : Slot{};
+Slot slot(Device& device, const OptionalTensor& like, bool wanted) {
+  return has(like) ? slot(device, *like, wanted) : Slot{};
 }
 
 // Gradients in the order of the inputs; entries of absent optional inputs stay undefined, as Paddle
 // expects.
 struct Grads {
   Slot x, w, s, d, noise, strength, bias;
-  Grads(const Inputs& in, const Spec& spec, bool weight)
-      : x(slot(in.x, spec.need_x)),
-        w(slot(in.w, weight)),
-        s(slot(in.s, spec.need_s)),
-        d(slot(in.d, spec.need_d)),
-        noise(slot(in.noise, spec.need_noise)),
-        strength(slot(in.strength, spec.need_strength)),
-        bias(slot(in.bias, spec.need_bias)) {}
+  Grads(Device& device, const Inputs& in, const Spec& spec, bool weight)
+      : x(slot(device, in.x, spec.need_x)),
+        w(slot(device, in.w, weight)),
+        s(slot(device, in.s, spec.need_s)),
+        d(slot(device, in.d, spec.need_d)),
+        noise(slot(device, in.noise, spec.need_noise)),
+        strength(slot(device, in.strength, spec.need_strength)),
+        bias(slot(device, in.bias, spec.need_bias)) {}
   template <typename T>
   LayerGrads<T> pointers() {
     return {x.data<T>(),     w.data<T>(),        s.data<T>(),   d.data<T>(),
@@ -235,8 +211,8 @@ struct Call {
     const auto clamp = arguments.attribute<int64_t>();
     return parse(numbers, alpha, gain, clamp);
   }
-  Inputs inputs(LinearConv* conv) const {
-    return prepare(x, w, s, d, noise, strength, bias, filter, conv);
+  Inputs inputs(Device& device, bool widen, LinearConv* conv) const {
+    return prepare(device, widen, x, w, s, d, noise, strength, bias, filter, conv);
   }
 };
 
@@ -245,13 +221,20 @@ void forward(paddle::CustomOpKernelContext* context) {
     KernelArguments arguments(context);
     const Call call(arguments);
     Spec spec = call.spec(arguments);
-    const Inputs in = call.inputs(&spec.conv);
+    Device device(kOp, call.x);
+    const Inputs in = call.inputs(device, !device.is_cuda(), &spec.conv);
     const LinearConv& c = spec.conv;
     Tensor y = paddle::empty({c.n, c.co, c.oh, c.ow}, in.x.dtype(), call.x.place());
-    dispatch_compute(in.x.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      layer_forward<T>(y.data<T>(), layer_inputs<T>(in, c), c, spec.act);
-    });
+    device.made("y", y);
+    if (device.is_cuda()) {
+      device.backend()->layer_forward(y.data(), layer_inputs<void>(in, c),
+                                      layer_cuda(spec, in, call.x.dtype()), device.context());
+    } else {
+      dispatch_compute(in.x.dtype(), [&](auto zero) {
+        using T = decltype(zero);
+        layer_forward<T>(y.data<T>(), layer_inputs<T>(in, c), c, spec.act);
+      });
+    }
     arguments.give({narrowed(y, call.x.dtype())});
   });
 }
@@ -260,23 +243,56 @@ void backward(paddle::CustomOpKernelContext* context) {
   guarded(kOp, [&] {
     KernelArguments arguments(context);
     const Call call(arguments);
-    const Tensor output = widened(arguments.tensor());
-    const Tensor& grad_y = arguments.tensor();
-    check_input(kOp, "grad", grad_y);
-    const Tensor grad = widened(grad_y);
+    const Tensor& y = arguments.tensor();
+    const Tensor& g = arguments.tensor();
     Spec spec = call.spec(arguments);
-    const Inputs in = call.inputs(&spec.conv);
+    Device device(kOp, call.x);
+    const bool widen = !device.is_cuda();
+    const Inputs in = call.inputs(device, widen, &spec.conv);
+    const Tensor output = widen ? widened(y) : y, grad = widen ? widened(g) : g;
+    device.use("y", output);
+    device.use("grad", grad);
     const bool skip_weight = spec.need_w && skip_weight_gradients();
-    Grads grads(in, spec, spec.need_w && !skip_weight);
+    Grads grads(device, in, spec, spec.need_w && !skip_weight);
     if (skip_weight) grads.w.tensor = zeros_like(in.w);
-    dispatch_compute(in.x.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      layer_backward<T>(grads.pointers<T>(), layer_inputs<T>(in, spec.conv), output.data<T>(),
-                        grad.data<T>(), spec.conv, spec.act);
-    });
+    if (device.is_cuda()) {
+      device.backend()->layer_backward(grads.pointers<void>(), layer_inputs<void>(in, spec.conv),
+                                       output.data(), grad.data(),
+                                       layer_cuda(spec, in, call.x.dtype()), device.context());
+    } else {
+      dispatch_compute(in.x.dtype(), [&](auto zero) {
+        using T = decltype(zero);
+        layer_backward<T>(grads.pointers<T>(), layer_inputs<T>(in, spec.conv), output.data<T>(),
+                          grad.data<T>(), spec.conv, spec.act);
+      });
+    }
     arguments.give(grads.tensors(call.x.dtype()));
   });
 }
+
+// The directions along the operands, in the order of the inputs.
+struct Directions {
+  OptionalTensor x, w, s, d, noise, strength, bias;
+  explicit Directions(KernelArguments& arguments)
+      : x(widened(arguments.optional())),
+        w(widened(arguments.optional())),
+        s(widened(arguments.optional())),
+        d(widened(arguments.optional())),
+        noise(widened(arguments.optional())),
+        strength(widened(arguments.optional())),
+        bias(widened(arguments.optional())) {}
+  void use_on(Device& device) const {
+    for (const OptionalTensor* t : {&x, &w, &s, &d, &noise, &strength, &bias}) {
+      device.use("direction", *t);
+    }
+  }
+  template <typename T>
+  LayerDirections<T> pointers() const {
+    return {data_or_null<T>(x),   data_or_null<T>(w),     data_or_null<T>(s),
+            data_or_null<T>(d),   data_or_null<T>(noise), data_or_null<T>(strength),
+            data_or_null<T>(bias)};
+  }
+};
 
 void second_order(paddle::CustomOpKernelContext* context) {
   guarded(kOp, [&] {
@@ -284,28 +300,31 @@ void second_order(paddle::CustomOpKernelContext* context) {
     const Call call(arguments);
     const Tensor output = widened(arguments.tensor());
     const Tensor grad = widened(arguments.tensor());
-    const OptionalTensor along_x = widened(arguments.optional());
-    const OptionalTensor along_w = widened(arguments.optional());
-    const OptionalTensor along_s = widened(arguments.optional());
-    const OptionalTensor along_d = widened(arguments.optional());
-    const OptionalTensor along_noise = widened(arguments.optional());
-    const OptionalTensor along_strength = widened(arguments.optional());
-    const OptionalTensor along_bias = widened(arguments.optional());
+    const Directions directions(arguments);
     Spec spec = call.spec(arguments);
-    const Inputs in = call.inputs(&spec.conv);
-    Grads grads(in, spec, spec.need_w);
+    Device device(kOp, call.x);
+    const Inputs in = call.inputs(device, true, &spec.conv);
+    device.use("y", output);
+    device.use("grad", grad);
+    directions.use_on(device);
+    Grads grads(device, in, spec, spec.need_w);
     Tensor to_grad = paddle::empty(grad.shape(), grad.dtype(), grad.place());
     Tensor to_y = paddle::empty(grad.shape(), grad.dtype(), grad.place());
-    dispatch_compute(in.x.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      const LayerDirections<T> directions{
-          data_or_null<T>(along_x),   data_or_null<T>(along_w),     data_or_null<T>(along_s),
-          data_or_null<T>(along_d),   data_or_null<T>(along_noise), data_or_null<T>(along_strength),
-          data_or_null<T>(along_bias)};
-      layer_second_order<T>(grads.pointers<T>(), to_grad.data<T>(), to_y.data<T>(), directions,
-                            layer_inputs<T>(in, spec.conv), output.data<T>(), grad.data<T>(),
-                            spec.conv, spec.act);
-    });
+    device.made("gradient of the gradient", to_grad);
+    device.made("gradient of y", to_y);
+    if (device.is_cuda()) {
+      device.backend()->layer_second_order(
+          grads.pointers<void>(), to_grad.data(), to_y.data(), directions.pointers<void>(),
+          layer_inputs<void>(in, spec.conv), output.data(), grad.data(),
+          layer_cuda(spec, in, call.x.dtype()), device.context());
+    } else {
+      dispatch_compute(in.x.dtype(), [&](auto zero) {
+        using T = decltype(zero);
+        layer_second_order<T>(grads.pointers<T>(), to_grad.data<T>(), to_y.data<T>(),
+                              directions.pointers<T>(), layer_inputs<T>(in, spec.conv),
+                              output.data<T>(), grad.data<T>(), spec.conv, spec.act);
+      });
+    }
     std::vector<Tensor> out = grads.tensors(call.x.dtype());
     out.push_back(narrowed(to_y, call.x.dtype()));
     out.push_back(narrowed(to_grad, call.x.dtype()));

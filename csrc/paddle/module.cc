@@ -14,6 +14,7 @@
 #include "modulated_conv2d/linear_conv.h"
 #include "modulated_conv2d/onednn.h"
 #include "modulated_conv2d/plan.h"
+#include "paddle/device.h"
 #include "paddle/phi/api/all.h"
 
 #define PYGAN_EXPORT extern "C" __attribute__((visibility("default")))
@@ -60,3 +61,21 @@ PYGAN_EXPORT int pygan_set_conv_path(const char* name) {
   return pygan::set_conv_path(name) ? 1 : 0;
 }
 PYGAN_EXPORT const char* pygan_onednn_status() { return pygan::onednn_status(); }
+// Why the emulator cannot be loaded from `path`, or null; it is on afterwards.
+PYGAN_EXPORT const char* pygan_load_emulator(const char* path) {
+  return pygan::binding::load_emulator(path);
+}
+PYGAN_EXPORT int pygan_set_emulated(int on) {
+  return pygan::binding::set_emulated(on != 0) ? 1 : 0;
+}
+PYGAN_EXPORT int pygan_set_tf32(int on) {
+  return pygan::binding::set_tf32_allowed(on != 0) ? 1 : 0;
+}
+// 1 when the operators run on tensors of a GPU.
+PYGAN_EXPORT int pygan_with_cuda() {
+#ifdef PYGAN_WITH_CUDA
+  return 1;
+#else
+  return 0;
+#endif
+}

@@ -2,7 +2,7 @@
 // so the gradient is the transposed operator, and the gradient of that is the operator itself.
 #include "upfirdn2d/upfirdn2d.h"
 
-#include "paddle/common.h"
+#include "paddle/device.h"
 
 namespace pygan {
 namespace binding {
@@ -44,26 +44,48 @@ Upfirdn2dParams params_of(const Shape& f, const std::vector<int>& geometry, bool
   return p;
 }
 
+void check_taps(const Tensor& f) {
+  PD_CHECK(f.dtype() == DataType::FLOAT32 || f.dtype() == DataType::FLOAT64,
+           "pygan.upfirdn2d: `f` must be float32 or float64.");
+}
 std::vector<double> taps_of(const Tensor& f) {
-  check_input(kOp, "f", f);
   if (f.dtype() == DataType::FLOAT64) {
     return {data_of<double>(f), data_of<double>(f) + f.numel()};
   }
-  PD_CHECK(f.dtype() == DataType::FLOAT32, "pygan.upfirdn2d: `f` must be float32 or float64.");
   return {data_of<float>(f), data_of<float>(f) + f.numel()};
+}
+
+void run_cuda(Device& device, Tensor& y, const Tensor& x, const Tensor& f,
+              const Upfirdn2dParams& p) {
+  Upfirdn2dCudaCall call;
+  call.params = p;
+  call.storage = storage_of(kOp, x.dtype());
+  call.y = y.data();
+  call.x = x.data();
+  call.taps = f.data();
+  call.double_taps = f.dtype() == DataType::FLOAT64;
+  device.backend()->upfirdn2d(call, device.context());
 }
 
 Shape shape_like(const Shape& images, int64_t h, int64_t w) { return {images[0], images[1], h, w}; }
 
 // Runs `p` (the operator, or its transpose) on images x.
 std::vector<Tensor> run(const Tensor& x, const Tensor& f, Upfirdn2dParams p) {
-  check_input(kOp, "x", x);
   const Shape shape = x.shape();
   PD_CHECK(shape.size() == 4 && shape[2] == p.in_h && shape[3] == p.in_w,
            "pygan.upfirdn2d: the images must be [N, C, ", p.in_h, ", ", p.in_w, "].");
+  check_taps(f);
   p.planes = shape[0] * shape[1];
   Tensor y = paddle::empty(shape_like(shape, p.out_h, p.out_w), x.dtype(), x.place());
   guarded(kOp, [&] {
+    Device device(kOp, x);
+    device.use("x", x);
+    device.use("f", f);
+    device.made("y", y);
+    if (device.is_cuda()) {
+      run_cuda(device, y, x, f, p);
+      return true;
+    }
     const std::vector<double> taps = taps_of(f);
     p.taps = taps.data();
     dispatch_floating(kOp, x.dtype(), [&](auto zero) {

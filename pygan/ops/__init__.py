@@ -14,6 +14,8 @@ own operators do not and raise an error: relu, elu, selu, softplus, and all with
 
 from pygan.ops._filters import setup_filter
 from pygan.ops._native import (
+    allow_tf32,
+    emulated,
     last_conv_path,
     native_info,
     no_weight_gradients,
@@ -26,11 +28,13 @@ from pygan.ops.modulated_conv2d import modulated_conv2d
 from pygan.ops.upfirdn2d import downsample2d, filter2d, upfirdn2d, upsample2d
 
 __all__ = [
+    "allow_tf32",
     "bias_act",
     "conv2d",
     "conv2d_resample",
     "conv_transpose2d",
     "downsample2d",
+    "emulated",
     "filter2d",
     "last_conv_path",
     "modulated_conv2d",

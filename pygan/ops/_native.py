@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import functools
 import json
+import os
 import struct
 import threading
 import warnings
@@ -64,11 +65,72 @@ def _load() -> ctypes.CDLL:
         for text in _TEXTS:
             getattr(loaded, f"pygan_{text}").restype = ctypes.c_char_p
         loaded.pygan_scratch_bytes.restype = ctypes.c_uint64
+        loaded.pygan_load_emulator.restype = ctypes.c_char_p
     except AttributeError as error:
         raise RuntimeError(
             f"{library} was built from another version of pygan ({error}). {_BUILD_HINT}"
         ) from None
+    backend = os.environ.get("PYGAN_BACKEND", "")
+    if backend == "emulate":
+        _load_emulator(loaded)
+    elif backend:
+        raise RuntimeError(
+            f"PYGAN_BACKEND is {backend!r}; it must be 'emulate' (run the CUDA kernels in the "
+            "emulator) or unset."
+        )
     return loaded
+
+
+def _load_emulator(loaded: ctypes.CDLL) -> None:
+    """Let the CUDA kernels compute on CPU tensors, in the emulator of csrc/ptx."""
+    folder = os.environ.get("PYGAN_EMULATED_DIR", _PACKAGE.parent / "build" / "emulated")
+    path = Path(folder) / "pygan_cuda.so"
+    if not path.exists():
+        raise RuntimeError(f"{path}, the emulated CUDA kernels, is missing. Run: make emulator")
+    error = loaded.pygan_load_emulator(str(path).encode())
+    if error is not None:
+        raise RuntimeError(f"{path} could not be loaded: {error.decode()}. Run: make emulator")
+
+
+@contextlib.contextmanager
+def emulated() -> Iterator[None]:
+    """Inside the block, operators on CPU tensors run their CUDA kernels in the emulator.
+
+    For tests and reports in a checkout where ``make emulator`` has been run. The environment
+    variable PYGAN_BACKEND=emulate does the same for a whole process.
+
+    Raises:
+        RuntimeError: there are no native operators, or no emulated kernels.
+    """
+    lib = library()
+    if lib is None:
+        raise RuntimeError(f"pygan.ops.emulated: {_reason}")
+    previous = lib.pygan_set_emulated(1)
+    try:
+        if not previous:
+            _load_emulator(lib)
+        yield
+    finally:
+        lib.pygan_set_emulated(previous)
+
+
+def allow_tf32(allowed: bool) -> bool:
+    """Whether float32 convolutions on a GPU may multiply in TF32, which has 10 bits of mantissa.
+
+    TF32 runs on tensor cores from sm_80 on, several times as fast as float32; the error of a
+    product is about 1e-3 of its size. Off unless the environment variable PYGAN_TF32 is 1. float16
+    and bfloat16 tensors always use tensor cores.
+
+    Returns:
+        What was set before.
+
+    Raises:
+        RuntimeError: without native operators.
+    """
+    lib = library()
+    if lib is None:
+        raise RuntimeError(f"pygan.ops.allow_tf32: {_reason}")
+    return bool(lib.pygan_set_tf32(int(bool(allowed))))
 
 
 def library() -> Optional[ctypes.CDLL]:
@@ -128,14 +190,21 @@ def _only_cpu() -> bool:
     )
 
 
+def _with_cuda() -> bool:
+    lib = library()
+    return lib is not None and bool(lib.pygan_with_cuda())
+
+
 def _no_kernel_for(x: paddle.Tensor) -> Optional[str]:
     """Why the loaded library cannot compute on ``x``, or None when it can."""
     if paddle.in_dynamic_mode():
-        if not (_only_cpu() or x.place.is_cpu_place()):
+        if not (_only_cpu() or x.place.is_cpu_place() or (_with_cuda() and x.place.is_gpu_place())):
             return f"this build has no kernel for tensors on {x.place}"
     elif not hasattr(paddle._C_ops, "_run_custom_op"):
         return "the static graphs of Paddle 2 are not supported"
-    elif paddle.get_device() != "cpu":  # a tensor of a graph has no place yet
+    elif not (  # a tensor of a graph has no place yet
+        paddle.get_device() == "cpu" or (_with_cuda() and paddle.get_device().startswith("gpu"))
+    ):
         return f"this build has no kernel for {paddle.get_device()}"
     return None
 
@@ -241,6 +310,7 @@ def native_info() -> dict[str, Any]:
         "paddle": lib.pygan_paddle_version().decode(),
         "cpu_isa": lib.pygan_cpu_isa().decode(),
         "threads": int(lib.pygan_max_threads()),
+        "cuda": bool(lib.pygan_with_cuda()),
         "onednn": lib.pygan_onednn_status().decode(),
         "scratch_bytes": int(lib.pygan_scratch_bytes()),
     }
