@@ -1,11 +1,15 @@
 # make demo    a virtual environment, the compiled operators, and minutes of StyleGAN2
 # make test    the whole test suite
+# make emulator  the CUDA kernels, for machines without a GPU (fetches a CUDA compiler)
 # make lint    formatters, linters and type checks
 # make bench   the speed tables (installs PyTorch into an environment of its own)
 PYTHON ?= python3
 PADDLE ?= paddlepaddle==3.3.1
 VENV := .venv
 BIN := $(VENV)/bin
+# The CUDA compiler: fetched, unless NVCC names one.
+CUDA := build/cuda-13
+NVCC ?= $(CUDA)/bin/nvcc
 JOBS ?= 2
 # CMake and Ninja come with the environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -13,7 +17,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
 # A virtual environment that was left unfinished is made anew.
 .DELETE_ON_ERROR:
-.PHONY: demo test lint format bench build clean
+.PHONY: demo test emulator lint format bench build clean
 .DEFAULT_GOAL := help
 
 help:
@@ -41,8 +45,17 @@ build: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(BIN)/pygan demo --out demo --overwrite
 
-test: $(VENV)/.test-tools build
-	$(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile
+$(CUDA)/bin/nvcc: scripts/cuda_toolchain.sh | $(BIN)/python
+	PYTHON=$(BIN)/python scripts/cuda_toolchain.sh 13 $(CUDA)
+	@touch $@
+
+emulator: $(VENV)/.installed $(NVCC)
+	@cmake -S . -B build/emulator -G Ninja -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+	  -DPYGAN_CUDA=EMULATED -DPYGAN_NVCC=$(NVCC) >build/emulator.log || (cat build/emulator.log; exit 1)
+	cmake --build build/emulator --target pygan_emulated -j $(JOBS)
+
+test: $(VENV)/.test-tools build emulator
+	PYGAN_REQUIRE_EMULATOR=1 $(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/.test-tools
 	$(BIN)/ruff check .
