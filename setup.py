@@ -4,6 +4,9 @@ The operators are built against the Paddle of the running Python, so pip must no
 
     pip install --no-build-isolation -e .      # or without -e
 
+With a Paddle for GPUs their CUDA kernels are built too, by the nvcc that NVCC names or that is in
+CUDA_HOME or on the PATH, of the CUDA that Paddle was built with; PYGAN_CUDA=0 leaves them out.
+
 PYGAN_PURE_PYTHON=1 leaves the operators out; everything then runs on the slow references.
 """
 
@@ -13,6 +16,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
@@ -30,6 +34,39 @@ def read_version() -> str:
 def require(condition: bool, message: str) -> None:
     if not condition:
         raise SystemExit(f"pygan: error: {message}")
+
+
+def cuda_options(paddle: ModuleType) -> list[str]:
+    """CMake's options for the kernels of GPUs; none where Paddle has no use for them."""
+    if os.environ.get("PYGAN_CUDA") == "0" or not paddle.is_compiled_with_cuda():
+        return []
+    places = [Path(p, "bin") for p in (os.environ.get("CUDA_HOME"), "/usr/local/cuda") if p]
+    nvcc = os.environ.get("NVCC") or shutil.which(
+        "nvcc", path=os.pathsep.join([*map(str, places), os.environ.get("PATH", "")])
+    )
+    wanted = paddle.version.cuda()
+    how = (
+        f"Install CUDA {wanted}, or fetch its compiler with scripts/cuda_toolchain.sh, and name it "
+        "with NVCC=/path/to/nvcc (and its g++ with NVCC_CCBIN); or set PYGAN_CUDA=0 to do without "
+        "kernels for GPUs."
+    )
+    require(nvcc is not None, f"this Paddle is for GPUs, and there is no nvcc. {how}")
+    assert nvcc is not None
+    text = subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout
+    release = re.search(r"release (\d+)\.", text)
+    require(release is not None, f"{nvcc} does not run as nvcc. {how}")
+    assert release is not None
+    require(
+        release[1] == wanted.split(".")[0],
+        f"{nvcc} is of CUDA {release[1]}, and this Paddle was built with CUDA {wanted}. {how}",
+    )
+    options = ["-DPYGAN_CUDA=ON", f"-DPYGAN_NVCC={nvcc}"]
+    for variable in ("NVCC_CCBIN", "CUDA_ARCHS"):
+        value = os.environ.get(variable)
+        if value:
+            name = {"NVCC_CCBIN": "PYGAN_NVCC_HOST", "CUDA_ARCHS": "PYGAN_CUDA_ARCHS"}[variable]
+            options.append(f"-D{name}={value}")
+    return options
 
 
 class CMakeBuild(build_ext):
@@ -63,6 +100,7 @@ class CMakeBuild(build_ext):
             *generator,
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-DPYGAN_OUTPUT_DIR={package}",
+            *cuda_options(paddle),
         ]
         if subprocess.run(configure).returncode != 0:
             # Its memory of the failure (compiler, generator) would outlive the cure.

@@ -39,7 +39,8 @@ if(PYGAN_NVCC_HOST)
   list(APPEND PYGAN_NVCC_FLAGS -ccbin ${PYGAN_NVCC_HOST})
 endif()
 
-# Sets <name>_OBJECTS to the objects of all sources, compiled with these options.
+# Sets <name>_OBJECTS to the objects of all sources, compiled with these options. What the compiler
+# says of each kernel's registers and memory is kept beside its object, in <object>.log.
 function(pygan_cuda_objects name)
   set(objects)
   foreach(source IN LISTS PYGAN_CUDA_SOURCES)
@@ -49,7 +50,8 @@ function(pygan_cuda_objects name)
     file(MAKE_DIRECTORY ${folder})
     add_custom_command(
       OUTPUT ${object}
-      COMMAND ${PYGAN_NVCC} ${PYGAN_NVCC_FLAGS} ${ARGN} -MD -MF ${object}.d -c ${source} -o ${object}
+      COMMAND sh ${CMAKE_SOURCE_DIR}/cmake/run_logged.sh ${object}.log ${PYGAN_NVCC}
+              ${PYGAN_NVCC_FLAGS} ${ARGN} -MD -MF ${object}.d -c ${source} -o ${object}
       DEPENDS ${source}
       DEPFILE ${object}.d
       COMMENT "Building CUDA object ${relative}"
