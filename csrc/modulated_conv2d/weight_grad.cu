@@ -105,9 +105,9 @@ struct WeightGradCall {
     a.tap_row = s.dilation_y * x_line;
     a.tap_column = s.dilation_x * a.x_pixel;
     if (Tile::kKernelRow) {
-      const int64_t before = int64_t{a.chunks_per_image - 1} * Tile::kPixels;
-      a.x_jump = (x_images.hp * x_images.wp - before) * a.x_pixel;
-      a.dy_jump = (dy_images.hp * dy_images.wp - before) * a.dy_pixel;
+      const int64_t pixels = int64_t{a.chunks_per_image} * Tile::kPixels;
+      a.x_jump = (x_images.hp * x_images.wp - pixels) * a.x_pixel;
+      a.dy_jump = (dy_images.hp * dy_images.wp - pixels) * a.dy_pixel;
     } else {
       a.oh = static_cast<int>(s.oh);
       a.ow = static_cast<int>(s.ow);
@@ -167,23 +167,66 @@ bool takes_kernel_rows(const ConvShape& s, int chunk) {
   return 4 * filled <= 5 * s.output_area();
 }
 
-template <template <int, int, bool> class Multiplier>
-void choose_tile(const WeightGradCall& call, int chunk) {
+// Four units per block, or two where many of four would be idle.
+bool takes_four_units(const ConvShape& s) {
+  const int64_t units = s.taps() * ceil_div(s.ci_per_group(), kUnitChannels);
+  return 5 * ceil_div(units, 4) <= 3 * ceil_div(units, 2);
+}
+
+// Tiles: rows, units, whether these are a kernel row, pixels per stage, stages. Turing has 64 KB of
+// shared memory per block, newer ones 99 KB and more.
+template <Product kProduct, int kRows>
+void run_half(const WeightGradCall& call, bool is_turing) {
   const ConvShape& s = call.conv.shape;
-  const bool rows = takes_kernel_rows(s, chunk);
-  if (s.co_per_group() <= 64) {
-    rows ? call.run<Multiplier<64, 3, true>>() : call.run<Multiplier<64, 2, false>>();
+  if (takes_kernel_rows(s, 64)) {
+    if (is_turing) {
+      if constexpr (kProduct == Product::float16) {
+        call.run<HalfMultiplier<kProduct, GradTile<uint16_t, kRows, 3, true, 64, 2>>>();
+      }
+      return;
+    }
+    return call.run<HalfMultiplier<kProduct, GradTile<uint16_t, kRows, 3, true, 64, 3>>>();
+  }
+  if (!is_turing && takes_four_units(s)) {
+    return call.run<HalfMultiplier<kProduct, GradTile<uint16_t, kRows, 4, false, 32, 3>>>();
+  }
+  call.run<HalfMultiplier<kProduct, GradTile<uint16_t, kRows, 2, false, 32, 3>>>();
+}
+
+template <int kRows>
+void run_tf32(const WeightGradCall& call) {
+  const ConvShape& s = call.conv.shape;
+  if (takes_kernel_rows(s, 32)) {
+    call.run<Tf32Multiplier<GradTile<float, kRows, 3, true, 32, 3>>>();
+  } else if (takes_four_units(s)) {
+    call.run<Tf32Multiplier<GradTile<float, kRows, 4, false, 16, 3>>>();
   } else {
-    rows ? call.run<Multiplier<128, 3, true>>() : call.run<Multiplier<128, 2, false>>();
+    call.run<Tf32Multiplier<GradTile<float, kRows, 2, false, 16, 3>>>();
   }
 }
 
-template <int kRows, int kUnits, bool kKernelRow>
-using Float16Multiplier = HalfMultiplier<Product::float16, kRows, kUnits, kKernelRow>;
-template <int kRows, int kUnits, bool kKernelRow>
-using BFloat16Multiplier = HalfMultiplier<Product::bfloat16, kRows, kUnits, kKernelRow>;
-template <int kRows, int kUnits, bool kKernelRow>
-using FloatMultiplier = ExactMultiplier<float, kRows, kUnits, kKernelRow>;
+template <int kRows>
+void run_exact(const WeightGradCall& call) {
+  if (takes_kernel_rows(call.conv.shape, 16)) {
+    call.run<ExactMultiplier<GradTile<float, kRows, 3, true, 16, 3>>>();
+  } else {
+    call.run<ExactMultiplier<GradTile<float, kRows, 2, false, 16, 3>>>();
+  }
+}
+
+template <int kRows>
+void run_rows(const WeightGradCall& call, int arch) {
+  switch (call.conv.product) {
+    case Product::float16:
+      return run_half<Product::float16, kRows>(call, arch < 80);
+    case Product::bfloat16:
+      return run_half<Product::bfloat16, kRows>(call, false);
+    case Product::tf32:
+      return run_tf32<kRows>(call);
+    default:
+      return run_exact<kRows>(call);
+  }
+}
 
 }  // namespace
 
@@ -196,20 +239,14 @@ void conv_weight_grad_cuda(void* dw, const void* x, const void* dy, const void* 
       s.co_per_group() * s.ci_per_group() < kMinMatrix) {
     return direct_weight_grad_cuda(dw, x, dy, x_scale, dy_scale, conv, context);
   }
+  const int arch = device_limits().arch;
   CudaConv supported = conv;
-  supported.product = supported_product(conv.product, conv.storage, device_limits().arch);
+  supported.product = supported_product(conv.product, conv.storage, arch);
   const WeightGradCall call{dw, x, dy, x_scale, dy_scale, supported, context};
-  if (conv.storage == Storage::float64) return call.run<ExactMultiplier<double, 64, 1, false>>();
-  switch (supported.product) {
-    case Product::float16:
-      return choose_tile<Float16Multiplier>(call, 32);
-    case Product::bfloat16:
-      return choose_tile<BFloat16Multiplier>(call, 32);
-    case Product::tf32:
-      return choose_tile<Tf32Multiplier>(call, 16);
-    default:
-      return choose_tile<FloatMultiplier>(call, 16);
+  if (conv.storage == Storage::float64) {
+    return call.run<ExactMultiplier<GradTile<double, 64, 1, false, 16, 3>>>();
   }
+  s.co_per_group() > 64 ? run_rows<128>(call, arch) : run_rows<64>(call, arch);
 }
 
 }  // namespace pygan

@@ -21,14 +21,16 @@ namespace pygan {
 
 constexpr int kUnitChannels = 64;
 
-template <typename E, int kRowChannels, int kUnitCount, bool kSharesRow>
+template <typename E, int kRowChannels, int kUnitCount, bool kSharesRow, int kPixelCount,
+          int kStageCount>
 struct GradTile {
   using Element = E;
   static constexpr int kRows = kRowChannels;
   static constexpr int kUnits = kUnitCount;
   static constexpr bool kKernelRow = kSharesRow;
   static constexpr int kThreads = 2 * kRows;
-  static constexpr int kPixels = sizeof(E) == 2 ? 32 : 16;
+  static constexpr int kPixels = kPixelCount;
+  static constexpr int kStages = kStageCount;
   static constexpr int kPad = sizeof(E) == 4 ? 32 : 16;
   static constexpr int kRowPitch = kRows * sizeof(E) + kPad;
   static constexpr int kColumnPitch = kUnitChannels * sizeof(E) + kPad;
@@ -37,10 +39,7 @@ struct GradTile {
   static constexpr int kRowBytes = kPixels * kRowPitch;
   static constexpr int kColumnBytes = (kKernelRow ? kSlots : kUnits * kPixels) * kColumnPitch;
   static constexpr int kStageBytes = kRowBytes + kColumnBytes;
-  // What Turing gives a block, 64 KB, holds three or four.
-  static constexpr int kStages = 4 * kStageBytes <= 64 * 1024 ? 4 : 3;
   static constexpr int kSharedBytes = kStages * kStageBytes;
-  static_assert(kSharedBytes <= 64 * 1024, "does not fit Turing");
 };
 
 // Everything in bytes that is added to addresses.
@@ -54,7 +53,7 @@ struct WeightGradArgs {
   int kw, taps;
   int64_t tap_row, tap_column;  // from tap to tap within x
   int chunks, chunks_per_split;
-  // Kernel rows: a chunk never leaves its image; from the last of an image to the next image.
+  // Kernel rows: a chunk never leaves its image; what is left out between images.
   int chunks_per_image;
   int64_t x_jump, dy_jump;
   // Separate taps: pixels of all images in one sequence, with x's place kept as a counter.
@@ -126,6 +125,7 @@ class GradLoader {
 
   const WeightGradArgs& a_;
   const char* dy_;
+  int64_t dy_step_, x_step_;  // from round to round
   const char* x_[Tile::kKernelRow ? 1 : Tile::kUnits];
   uint32_t row_to_, column_to_;
   bool row_inside_, column_inside_[Tile::kKernelRow ? 1 : Tile::kUnits];
@@ -149,6 +149,9 @@ class GradLoader {
     row_inside_ = row_channel < a.dy_channels;
     dy_ = a.dy + (int64_t{block.group} * a.dy_channels + row_channel) * kBytes;
 
+    dy_step_ = kRowLines * a.dy_pixel;
+    x_step_ = kColumnLines * a.x_pixel;
+
     const int column_piece = threadIdx.x % kColumnPieces * kPiece;
     column_line_ = threadIdx.x / kColumnPieces;
     column_to_ =
@@ -165,8 +168,7 @@ class GradLoader {
     if (Tile::kKernelRow) {
       const int image = block.first / a.chunks_per_image;
       chunk_ = block.first % a.chunks_per_image;
-      const int64_t before = a.chunks_per_image - 1;  // steps of an image that are no jump
-      const int64_t pixels = (image * before + chunk_) * Tile::kPixels;
+      const int64_t pixels = int64_t{block.first} * Tile::kPixels;
       dy_ += image * a.dy_jump + (pixels + row_line_) * a.dy_pixel;
       x_[0] += image * a.x_jump + (pixels + column_line_) * a.x_pixel;
     } else {
@@ -187,35 +189,34 @@ class GradLoader {
 
   __device__ __forceinline__ void load(int stage) {
     const uint32_t to = stage * Tile::kStageBytes;
+    int pixels = Tile::kPixels;
+    if (!Tile::kKernelRow) {
+      pixels = min(left_, Tile::kPixels);
+      left_ -= Tile::kPixels;
+    }
+#pragma unroll
+    for (int r = 0; r < kRowRounds; ++r) {
+      cp_async_16_or_zero(row_to_ + to + r * kRowLines * Tile::kRowPitch, dy_,
+                          row_inside_ && (Tile::kKernelRow || row_line_ + r * kRowLines < pixels));
+      dy_ += dy_step_;
+    }
     if (Tile::kKernelRow) {
 #pragma unroll
-      for (int r = 0; r < kRowRounds; ++r) {
-        cp_async_16_or_zero(row_to_ + to + r * kRowLines * Tile::kRowPitch,
-                            dy_ + r * kRowLines * a_.dy_pixel, row_inside_);
-      }
-#pragma unroll
       for (int r = 0; r < kColumnRounds; ++r) {
-        cp_async_16_or_zero(column_to_ + to + r * kColumnLines * Tile::kColumnPitch,
-                            x_[0] + r * kColumnLines * a_.x_pixel, column_inside_[0]);
+        cp_async_16_or_zero(column_to_ + to + r * kColumnLines * Tile::kColumnPitch, x_[0],
+                            column_inside_[0]);
+        x_[0] += x_step_;
       }
       if (column_line_ < Tile::kSlots - Tile::kPixels) {
-        cp_async_16_or_zero(column_to_ + to + Tile::kPixels * Tile::kColumnPitch,
-                            x_[0] + Tile::kPixels * a_.x_pixel, column_inside_[0]);
+        cp_async_16_or_zero(column_to_ + to + Tile::kPixels * Tile::kColumnPitch, x_[0],
+                            column_inside_[0]);
       }
-      const bool jump = ++chunk_ == a_.chunks_per_image;
-      if (jump) chunk_ = 0;
-      dy_ += jump ? a_.dy_jump : Tile::kPixels * a_.dy_pixel;
-      x_[0] += jump ? a_.x_jump : Tile::kPixels * a_.x_pixel;
+      if (++chunk_ == a_.chunks_per_image) {
+        chunk_ = 0;
+        dy_ += a_.dy_jump;
+        x_[0] += a_.x_jump;
+      }
     } else {
-      const int pixels = min(left_, Tile::kPixels);
-      left_ -= Tile::kPixels;
-#pragma unroll
-      for (int r = 0; r < kRowRounds; ++r) {
-        cp_async_16_or_zero(row_to_ + to + r * kRowLines * Tile::kRowPitch,
-                            dy_ + r * kRowLines * a_.dy_pixel,
-                            row_inside_ && row_line_ + r * kRowLines < pixels);
-      }
-      dy_ += Tile::kPixels * a_.dy_pixel;
 #pragma unroll
       for (int r = 0; r < kColumnRounds; ++r) {
         const bool inside = column_line_ + r * kColumnLines < pixels;
@@ -243,47 +244,59 @@ class GradLoader {
   }
 };
 
-// Multiplier: one of weight_grad_tiles.cuh.
-template <typename Multiplier>
-__global__ void __launch_bounds__(Multiplier::Tile::kThreads)
-    weight_grad_kernel(const WeightGradArgs a) {
-  using Tile = typename Multiplier::Tile;
-  extern __shared__ __align__(16) char shared[];
-  const GradBlock block(a);
-  GradLoader<Tile> loader(a, block, shared_address(shared));
-  Multiplier multiplier;
-
-  const int chunks = block.last - block.first;
+// Adds up `left` chunks. Unrolled over the stages, whose places in shared memory are then
+// constants.
+template <typename Multiplier, typename Tile>
+__device__ __forceinline__ void multiply_chunks(Multiplier& multiplier, GradLoader<Tile>& loader,
+                                                int left) {
 #pragma unroll
   for (int s = 0; s < Tile::kStages - 1; ++s) {
-    if (s < chunks) loader.load(s);
+    if (s < left) loader.load(s);
     cp_async_commit();
   }
-  int stage = 0, next = Tile::kStages - 1;
-  for (int left = chunks; left > 0; --left) {
-    cp_async_wait<Tile::kStages - 2>();
-    __syncthreads();
-    // The stage that all warps have left behind at this barrier.
-    if (left >= Tile::kStages) loader.load(next);
-    cp_async_commit();
-    const char* rows = shared + stage * Tile::kStageBytes;
-    multiplier.multiply(rows, rows + Tile::kRowBytes);
-    stage = stage + 1 == Tile::kStages ? 0 : stage + 1;
-    next = next + 1 == Tile::kStages ? 0 : next + 1;
-  }
-
-  using Sum = typename Multiplier::Sum;
-  const int64_t pitch = int64_t{a.blocks_of_channels} * kUnitChannels;
-  const int64_t rows = int64_t{a.row_tiles} * Tile::kRows;
+  for (;;) {
 #pragma unroll
-  for (int u = 0; u < Tile::kUnits; ++u) {
-    const int2 unit = grad_unit<Tile>(a, block, u);
-    if (unit.x >= a.taps) break;
-    const int64_t matrix = (int64_t{block.split} * a.taps + unit.x) * a.groups + block.group;
-    multiplier.store(static_cast<Sum*>(a.partial) +
-                         (matrix * rows + block.row_tile * Tile::kRows) * pitch + unit.y,
-                     pitch, u);
+    for (int s = 0; s < Tile::kStages; ++s) {
+      if (left <= 0) return;
+      cp_async_wait<Tile::kStages - 2>();
+      __syncthreads();
+      // Into the stage that all warps have left behind at this barrier.
+      if (left >= Tile::kStages) loader.load((s + Tile::kStages - 1) % Tile::kStages);
+      cp_async_commit();
+      multiplier.multiply(s * Tile::kStageBytes);
+      --left;
+    }
   }
+}
+
+// Multiplier: one of weight_grad_tiles.cuh. Empty where its instructions do not exist: never
+// launched there.
+template <typename Multiplier>
+__global__ void __launch_bounds__(Multiplier::Tile::kThreads, 1)
+    weight_grad_kernel(const WeightGradArgs a) {
+#ifdef __CUDA_ARCH__
+  if constexpr (__CUDA_ARCH__ >= Multiplier::kMinArch) {
+    using Tile = typename Multiplier::Tile;
+    using Sum = typename Multiplier::Sum;
+    extern __shared__ __align__(16) char shared[];
+    const GradBlock block(a);
+    GradLoader<Tile> loader(a, block, shared_address(shared));
+    Multiplier multiplier(shared);
+    multiply_chunks(multiplier, loader, block.last - block.first);
+
+    const int64_t pitch = int64_t{a.blocks_of_channels} * kUnitChannels;
+    const int64_t rows = int64_t{a.row_tiles} * Tile::kRows;
+#pragma unroll
+    for (int u = 0; u < Tile::kUnits; ++u) {
+      const int2 unit = grad_unit<Tile>(a, block, u);
+      if (unit.x >= a.taps) break;
+      const int64_t matrix = (int64_t{block.split} * a.taps + unit.x) * a.groups + block.group;
+      multiplier.store(static_cast<Sum*>(a.partial) +
+                           (matrix * rows + block.row_tile * Tile::kRows) * pitch + unit.y,
+                       pitch, u);
+    }
+  }
+#endif
 }
 
 }  // namespace pygan

@@ -12,23 +12,25 @@ namespace pygan {
 
 // Both operands lie transposed (pixels, which are summed over, are the slow axis), which ldmatrix
 // turns round on the way.
-template <Product kProduct, int kRows, int kUnits, bool kKernelRow>
+template <Product kProduct, typename TileType>
 class HalfMultiplier {
  public:
-  using Tile = GradTile<uint16_t, kRows, kUnits, kKernelRow>;
+  using Tile = TileType;
+  static constexpr int kMinArch = kProduct == Product::float16 ? 750 : 800;
   using Sum = float;
 
-  __device__ __forceinline__ HalfMultiplier() {
+  __device__ __forceinline__ explicit HalfMultiplier(const char* shared) {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     row_ = warp / 4 * 64;
     column_ = warp % 4 * 16;
-    rows_at_ = (lane % 8 + lane / 16 * 8) * Tile::kRowPitch + (row_ + lane / 8 % 2 * 8) * 2;
-    columns_at_ = (lane % 16) * Tile::kColumnPitch + (column_ + lane / 16 * 8) * 2;
+    const uint32_t base = shared_address(shared);
+    rows_at_ = base + (lane % 8 + lane / 16 * 8) * Tile::kRowPitch + (row_ + lane / 8 % 2 * 8) * 2;
+    columns_at_ =
+        base + Tile::kRowBytes + (lane % 16) * Tile::kColumnPitch + (column_ + lane / 16 * 8) * 2;
   }
 
-  __device__ __forceinline__ void multiply(const char* rows, const char* columns) {
-    const uint32_t a_at = shared_address(rows) + rows_at_;
-    const uint32_t b_at = shared_address(columns) + columns_at_;
+  __device__ __forceinline__ void multiply(int stage) {
+    const uint32_t a_at = rows_at_ + stage, b_at = columns_at_ + stage;
 #pragma unroll
     for (int k = 0; k < Tile::kPixels; k += 16) {
       uint32_t a[4][4];
@@ -37,7 +39,7 @@ class HalfMultiplier {
         ldmatrix_x4_transposed(a[m], a_at + k * Tile::kRowPitch + m * 32);
       }
 #pragma unroll
-      for (int u = 0; u < kUnits; ++u) {
+      for (int u = 0; u < Tile::kUnits; ++u) {
         uint32_t b[4];
         ldmatrix_x4_transposed(b, b_at + k * Tile::kColumnPitch + u * Tile::kUnitStride);
 #pragma unroll
@@ -67,55 +69,55 @@ class HalfMultiplier {
   }
 
  private:
-  float sum_[kUnits][4][2][4] = {};
+  float sum_[Tile::kUnits][4][2][4] = {};
   int row_, column_;
   uint32_t rows_at_, columns_at_;
 };
 
 // There is no ldmatrix that transposes floats, and none is needed: which channel is which row of
-// the instruction's matrices is free. A thread takes four neighbouring channels (of rows; two of
-// columns) from a line at once and makes each a row of another matrix.
-template <int kRows, int kUnits, bool kKernelRow>
+// the instruction's matrices is free. The two rows that a thread holds of each matrix, eight apart,
+// are neighbouring channels, which it reads at once and into neighbouring registers.
+template <typename TileType>
 class Tf32Multiplier {
  public:
-  using Tile = GradTile<float, kRows, kUnits, kKernelRow>;
+  using Tile = TileType;
   using Sum = float;
+  static constexpr int kMinArch = 800;
 
-  __device__ __forceinline__ Tf32Multiplier() {
+  __device__ __forceinline__ explicit Tf32Multiplier(const char* shared) {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     row_ = warp / 4 * 64;
     column_ = warp % 4 * 16;
-    rows_at_ = lane % 4 * Tile::kRowPitch + (row_ + lane / 4 * 4) * 4;
-    columns_at_ = lane % 4 * Tile::kColumnPitch + (column_ + lane / 4 * 2) * 4;
+    rows_at_ = shared + lane % 4 * Tile::kRowPitch + (row_ + lane / 4 * 2) * 4;
+    columns_at_ =
+        shared + Tile::kRowBytes + lane % 4 * Tile::kColumnPitch + (column_ + lane / 4) * 4;
   }
 
-  __device__ __forceinline__ void multiply(const char* rows, const char* columns) {
-    rows += rows_at_;
-    columns += columns_at_;
+  __device__ __forceinline__ void multiply(int stage) {
+    const char* rows = rows_at_ + stage;
+    const char* columns = columns_at_ + stage;
 #pragma unroll
     for (int k = 0; k < Tile::kPixels; k += 8) {
       uint32_t a[4][4];
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {  // of the channels
+      for (int m = 0; m < 4; ++m) {
 #pragma unroll
         for (int later = 0; later < 2; ++later) {  // four pixels
-          const uint4 v = *reinterpret_cast<const uint4*>(rows + (k + later * 4) * Tile::kRowPitch +
-                                                          half * 32 * 4);
-          a[half * 2][later * 2] = v.x;
-          a[half * 2][later * 2 + 1] = v.y;
-          a[half * 2 + 1][later * 2] = v.z;
-          a[half * 2 + 1][later * 2 + 1] = v.w;
+          const uint2 v = *reinterpret_cast<const uint2*>(rows + (k + later * 4) * Tile::kRowPitch +
+                                                          m * 16 * 4);
+          a[m][later * 2] = v.x;
+          a[m][later * 2 + 1] = v.y;
         }
       }
 #pragma unroll
-      for (int u = 0; u < kUnits; ++u) {
-        const char* at = columns + k * Tile::kColumnPitch + u * Tile::kUnitStride;
-        const uint2 b0 = *reinterpret_cast<const uint2*>(at);
-        const uint2 b1 = *reinterpret_cast<const uint2*>(at + 4 * Tile::kColumnPitch);
+      for (int u = 0; u < Tile::kUnits; ++u) {
 #pragma unroll
-        for (int m = 0; m < 4; ++m) {
-          mma_step<Product::tf32>(sum_[u][m][0], a[m], b0.x, b1.x);
-          mma_step<Product::tf32>(sum_[u][m][1], a[m], b0.y, b1.y);
+        for (int e = 0; e < 2; ++e) {
+          const char* at = columns + k * Tile::kColumnPitch + u * Tile::kUnitStride + e * 8 * 4;
+          const uint32_t b0 = *reinterpret_cast<const uint32_t*>(at);
+          const uint32_t b1 = *reinterpret_cast<const uint32_t*>(at + 4 * Tile::kColumnPitch);
+#pragma unroll
+          for (int m = 0; m < 4; ++m) mma_step<Product::tf32>(sum_[u][m][e], a[m], b0, b1);
         }
       }
     }
@@ -123,40 +125,45 @@ class Tf32Multiplier {
 
   __device__ __forceinline__ void store(float* to, int64_t pitch, int unit) const {
     const int lane = threadIdx.x % 32;
-    to += (row_ + lane / 4 * 4) * pitch + column_ + lane % 4 * 4;
+    to += (row_ + lane / 4 * 2) * pitch + column_ + lane % 4 * 2;
 #pragma unroll
     for (int m = 0; m < 4; ++m) {
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
-        const float* v0 = sum_[unit][m][0] + 2 * h;
-        const float* v1 = sum_[unit][m][1] + 2 * h;
-        *reinterpret_cast<float4*>(to + (m / 2 * 32 + m % 2 * 2 + h) * pitch) =
-            make_float4(v0[0], v1[0], v0[1], v1[1]);
+        float* line = to + (m * 16 + h) * pitch;
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+          const float* v = sum_[unit][m][e] + 2 * h;
+          *reinterpret_cast<float2*>(line + e * 8) = make_float2(v[0], v[1]);
+        }
       }
     }
   }
 
  private:
-  float sum_[kUnits][4][2][4] = {};
-  int row_, column_, rows_at_, columns_at_;
+  float sum_[Tile::kUnits][4][2][4] = {};
+  int row_, column_;
+  const char* rows_at_;
+  const char* columns_at_;
 };
 
 // Outer products: a thread owns 8 rows and, in every unit, 4 columns, as vectors of 16 bytes.
-template <typename C, int kRows, int kUnits, bool kKernelRow>
+template <typename TileType>
 class ExactMultiplier {
-  static constexpr int kVector = 16 / sizeof(C);
-  using Vector = Pack<C, kVector>;
-
  public:
-  using Tile = GradTile<C, kRows, kUnits, kKernelRow>;
-  using Sum = C;
+  using Tile = TileType;
+  using Sum = typename Tile::Element;
+  static constexpr int kMinArch = 0;
 
-  __device__ __forceinline__ ExactMultiplier()
-      : row_(threadIdx.x / 16 * kVector), column_(threadIdx.x % 16 * kVector) {}
+  __device__ __forceinline__ explicit ExactMultiplier(const char* shared)
+      : row_(threadIdx.x / 16 * kVector),
+        column_(threadIdx.x % 16 * kVector),
+        rows_at_(shared + row_ * sizeof(C)),
+        columns_at_(shared + Tile::kRowBytes + column_ * sizeof(C)) {}
 
-  __device__ __forceinline__ void multiply(const char* rows, const char* columns) {
-    rows += row_ * sizeof(C);
-    columns += column_ * sizeof(C);
+  __device__ __forceinline__ void multiply(int stage) {
+    const char* rows = rows_at_ + stage;
+    const char* columns = columns_at_ + stage;
 #pragma unroll 4
     for (int k = 0; k < Tile::kPixels; ++k) {
       Vector a[8 / kVector];
@@ -166,7 +173,7 @@ class ExactMultiplier {
             *reinterpret_cast<const Vector*>(rows + k * Tile::kRowPitch + v * kRowStep * sizeof(C));
       }
 #pragma unroll
-      for (int u = 0; u < kUnits; ++u) {
+      for (int u = 0; u < Tile::kUnits; ++u) {
 #pragma unroll
         for (int w = 0; w < 4 / kVector; ++w) {
           const Vector b =
@@ -184,11 +191,11 @@ class ExactMultiplier {
     }
   }
 
-  __device__ __forceinline__ void store(C* to, int64_t pitch, int unit) const {
+  __device__ __forceinline__ void store(Sum* to, int64_t pitch, int unit) const {
     to += row_ * pitch + column_;
 #pragma unroll
     for (int row = 0; row < 8; ++row) {
-      C* line = to + (row / kVector * kRowStep + row % kVector) * pitch;
+      Sum* line = to + (row / kVector * kRowStep + row % kVector) * pitch;
 #pragma unroll
       for (int w = 0; w < 4 / kVector; ++w) {
         Vector v;
@@ -200,10 +207,15 @@ class ExactMultiplier {
   }
 
  private:
-  static constexpr int kRowStep = kRows / 8 * kVector;  // between a thread's vectors
+  using C = Sum;
+  static constexpr int kVector = 16 / sizeof(C);
+  using Vector = Pack<C, kVector>;
+  static constexpr int kRowStep = Tile::kRows / 8 * kVector;  // between a thread's vectors
   static constexpr int kColumnStep = 16 * kVector;
-  C sum_[kUnits][8][4] = {};
+  C sum_[Tile::kUnits][8][4] = {};
   int row_, column_;
+  const char* rows_at_;
+  const char* columns_at_;
 };
 
 }  // namespace pygan
