@@ -97,14 +97,15 @@ struct ChunkLoader {
   }
 
   __device__ __forceinline__ void copy(uint32_t slot) const {
-#pragma unroll
-    for (int k = 0; k < kWeightCopies; ++k) {
-      cp_async_16(to + slot + k * kRowsPerRound * kChunkBytes, w[k]);
-    }
-#pragma unroll
-    for (int k = 0; k < kPixelCopies; ++k) {
-      cp_async_16(to + slot + (Tile::kRows + k * kRowsPerRound) * kChunkBytes, x[k]);
-    }
+    const uint32_t at = to + slot;
+    unrolled<kWeightCopies>([&](auto index) {
+      constexpr int k = decltype(index)::value;
+      cp_async_16<k * kRowsPerRound * kChunkBytes>(at, w[k]);
+    });
+    unrolled<kPixelCopies>([&](auto index) {
+      constexpr int k = decltype(index)::value;
+      cp_async_16<(Tile::kRows + k * kRowsPerRound) * kChunkBytes>(at, x[k]);
+    });
   }
 
   // On to the next chunk. The one after the last is never copied.
@@ -130,64 +131,72 @@ struct ResultStore {
   static constexpr int kRowsAtOnce = 32 / kLanesPerRow;
   static constexpr int kColumns = kPixels / (kLanesPerRow * kN);
 
-  int64_t at[kColumns];  // of channel 0 of the group in the result; negative: no such pixel
-  int64_t sample[kColumns];
-  C noise[kColumns][kN];
+  // Each for row 0 of the group.
+  T* to[kColumns];           // null: no such pixel
+  const T* scale[kColumns];  // null: ones
+  const T* bias;             // null: zeros
+  C noise[kColumns][kN];     // times the strength
 
-  __device__ ResultStore(const GatherGeometry& g, const PhaseGeometry& phase,
+  __device__ ResultStore(T* y, const GatherGeometry& g, const PhaseGeometry& phase,
                          const EpilogueMath<T>& math, int64_t first_pixel, uint32_t group,
                          int lane) {
     const C strength = math.noise != nullptr ? math.strength() : C(0);
+    const int64_t channel = int64_t{group} * g.rows;
+    bias = math.bias != nullptr ? math.bias + channel : nullptr;
 #pragma unroll
     for (int c = 0; c < kColumns; ++c) {
       const int64_t pixel = first_pixel + (c * kLanesPerRow + lane % kLanesPerRow) * kN;
-      sample[c] = pixel / phase.area;
-      const uint32_t in_sample = static_cast<uint32_t>(pixel - sample[c] * phase.area);
+      const int64_t sample = pixel / phase.area;
+      const uint32_t in_sample = static_cast<uint32_t>(pixel - sample * phase.area);
       const int64_t i = phase.y0 + int64_t{in_sample / phase.width} * g.out_stride_y;
       const int64_t j = phase.x0 + int64_t{in_sample % phase.width} * g.out_stride_x;
       const int64_t in_plane = i * g.width + j;
-      const bool inside = sample[c] < g.samples;
-      at[c] = inside ? (sample[c] * g.channels + int64_t{group} * g.rows) * g.plane + in_plane : -1;
+      const int64_t first_channel = sample * g.channels + channel;
+      const bool inside = sample < g.samples;
+      to[c] = inside ? y + first_channel * g.plane + in_plane : nullptr;
+      scale[c] = math.scale != nullptr ? math.scale + first_channel : nullptr;
 #pragma unroll
       for (int k = 0; k < kN; ++k) {
-        noise[c][k] = inside ? strength * math.noise_of(sample[c], in_plane + k, g.plane) : C(0);
+        noise[c][k] = inside ? strength * math.noise_of(sample, in_plane + k, g.plane) : C(0);
       }
     }
   }
 
-  __device__ __forceinline__ void store(T* y, const GatherGeometry& g, const EpilogueMath<T>& math,
-                                        uint32_t first_row, uint32_t group, const char* results,
-                                        int lane) const {
+  __device__ __forceinline__ void store(const GatherGeometry& g, const EpilogueMath<T>& math,
+                                        uint32_t first_row, const char* results, int lane) const {
 #pragma unroll
     for (int c = 0; c < kColumns; ++c) {
-      if (at[c] < 0) continue;
+      if (to[c] == nullptr) continue;
       const int pixel = (c * kLanesPerRow + lane % kLanesPerRow) * kN;
-#pragma unroll 4
-      for (int r = lane / kLanesPerRow; r < 16; r += kRowsAtOnce) {
+#pragma unroll
+      for (int k = 0; k < 16; k += kRowsAtOnce) {
+        const int r = k + lane / kLanesPerRow;
         const uint32_t row = first_row + r;
         if (row >= g.rows) break;
         C u[kN];
         read(u, results, r, pixel);
         if (!g.identity) {
-          const int64_t channel = int64_t{group} * g.rows + row;
-          const C scale = math.scale_of(sample[c], channel, g.channels);
-          const C bias = math.bias_of(channel);
+          const C s = scale[c] != nullptr ? load_value(scale[c][row]) : C(1);
+          const C b = bias != nullptr ? load_value(bias[row]) : C(0);
 #pragma unroll
-          for (int k = 0; k < kN; ++k) u[k] = math(u[k], scale, noise[c][k] + bias);
+          for (int i = 0; i < kN; ++i) u[i] = math(u[i], s, noise[c][i] + b);
         }
-        T* to = y + at[c] + row * g.plane;
-        if constexpr (kN == 1) {
-          *to = store_value<T>(u[0]);
-        } else {
-          Pack<T, kN> pack;
-#pragma unroll
-          for (int k = 0; k < kN; ++k) pack.v[k] = store_value<T>(u[k]);
-          uint4 word;
-          static_assert(sizeof(word) == sizeof(pack), "16 bytes");
-          memcpy(&word, &pack, sizeof(word));
-          __stcg(reinterpret_cast<uint4*>(to), word);
-        }
+        put(to[c] + row * g.plane, u);
       }
+    }
+  }
+
+  __device__ __forceinline__ static void put(T* at, const C (&u)[kN]) {
+    if constexpr (kN == 1) {
+      *at = store_value<T>(u[0]);
+    } else {
+      Pack<T, kN> pack;
+#pragma unroll
+      for (int k = 0; k < kN; ++k) pack.v[k] = store_value<T>(u[k]);
+      uint4 word;
+      static_assert(sizeof(word) == sizeof(pack), "16 bytes");
+      memcpy(&word, &pack, sizeof(word));
+      __stcg(reinterpret_cast<uint4*>(at), word);
     }
   }
 
@@ -255,38 +264,52 @@ __global__ void __launch_bounds__(Tile::kThreads)
       cp_async_commit();
     }
     uint32_t fill = kEnd - Tile::kStageBytes, slot = 0;  // copied into, and multiplied
-    const auto copy_next = [&](int k) {
-      if (k + Tile::kStages - 1 < chunks) loader.copy(fill);
-      loader.advance(g);
-      cp_async_commit();
-      fill = fill + Tile::kStageBytes == kEnd ? 0 : fill + Tile::kStageBytes;
+    const auto next = [&](uint32_t at) {
+      return at + Tile::kStageBytes == kEnd ? 0 : at + Tile::kStageBytes;
     };
+    const auto copy_next = [&] {
+      loader.copy(fill);
+      loader.advance(g);
+      fill = next(fill);
+    };
+    const int last_copy = chunks - (Tile::kStages - 1);  // from here on all copies are under way
     if constexpr (M::kFragments) {
       // Fragments are loaded one step ahead of their products, across chunks too.
       typename M::Fragments even, odd;
       cp_async_wait<Tile::kStages - 2>();
       __syncthreads();
       sums.load(even, 0, 0);
-#pragma unroll 1
-      for (int k = 0; k < chunks; ++k) {
-        sums.load(odd, slot, 1);
-        copy_next(k);
+      const auto multiply_chunk = [&](bool more) {
+        cp_async_commit();
         sums.multiply(even);
         // All warps have loaded what they need of this slot; the next one has arrived.
         cp_async_wait<Tile::kStages - 2>();
         __syncthreads();
-        if (k + 1 < chunks) slot = slot + Tile::kStageBytes == kEnd ? 0 : slot + Tile::kStageBytes;
+        if (more) slot = next(slot);
         sums.load(even, slot, 0);
         sums.multiply(odd);
+      };
+      int k = 0;
+#pragma unroll 1
+      for (; k < last_copy; ++k) {
+        sums.load(odd, slot, 1);
+        copy_next();
+        multiply_chunk(true);
+      }
+#pragma unroll 1
+      for (; k < chunks; ++k) {
+        sums.load(odd, slot, 1);
+        multiply_chunk(k + 1 < chunks);
       }
     } else {
 #pragma unroll 1
       for (int k = 0; k < chunks; ++k) {
         cp_async_wait<Tile::kStages - 2>();
         __syncthreads();
-        copy_next(k);
+        if (k < last_copy) copy_next();
+        cp_async_commit();
         sums.multiply_chunk(slot, lane);
-        slot = slot + Tile::kStageBytes == kEnd ? 0 : slot + Tile::kStageBytes;
+        slot = next(slot);
       }
     }
     cp_async_wait<0>();
@@ -298,14 +321,14 @@ __global__ void __launch_bounds__(Tile::kThreads)
   char* results = shared + warp * Tile::kResultBytes;
   const auto store = [&](auto count) {
     constexpr int kN = decltype(count)::value;
-    const ResultStore<T, C, M::kPixels, kN> out(g, phase, math, first_pixel + warp_pixel, group,
+    const ResultStore<T, C, M::kPixels, kN> out(y, g, phase, math, first_pixel + warp_pixel, group,
                                                 lane);
 #pragma unroll
     for (int pass = 0; pass < M::kRows / 16; ++pass) {
       __syncwarp();
       sums.write(results, pass, lane);
       __syncwarp();
-      out.store(y, g, math, first_row + warp_row + pass * 16, group, results, lane);
+      out.store(g, math, first_row + warp_row + pass * 16, results, lane);
     }
   };
   if (g.vector) {

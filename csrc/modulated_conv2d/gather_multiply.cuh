@@ -65,10 +65,14 @@ struct TensorMultiplier {
 
   __device__ __forceinline__ void load(Fragments& f, uint32_t slot, int step) const {
     const uint32_t a = a_at[step] + slot, b = b_at[step] + slot;
-#pragma unroll
-    for (int i = 0; i < kRows / 16; ++i) ldmatrix_x4(f.a[i], a + i * 16 * kChunkBytes);
-#pragma unroll
-    for (int j = 0; j < kPixels / 16; ++j) ldmatrix_x4(f.b[j], b + j * 16 * kChunkBytes);
+    unrolled<kRows / 16>([&](auto index) {
+      constexpr int i = decltype(index)::value;
+      ldmatrix_x4<i * 16 * kChunkBytes>(f.a[i], a);
+    });
+    unrolled<kPixels / 16>([&](auto index) {
+      constexpr int j = decltype(index)::value;
+      ldmatrix_x4<j * 16 * kChunkBytes>(f.b[j], b);
+    });
   }
 
   __device__ __forceinline__ void multiply(const Fragments& f) {

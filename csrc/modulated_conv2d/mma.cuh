@@ -14,24 +14,37 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "modulated_conv2d/conv2d_cuda.h"
 
 namespace pygan {
 
+// body(0), ..., body(kCount - 1) with constants that fit into instructions as offsets.
+template <int kCount, typename Body, int kFirst = 0>
+__device__ __forceinline__ void unrolled(const Body& body) {
+  if constexpr (kFirst < kCount) {
+    body(std::integral_constant<int, kFirst>{});
+    unrolled<kCount, Body, kFirst + 1>(body);
+  }
+}
+
 __device__ __forceinline__ uint32_t shared_address(const void* p) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(p));
 }
 
-// Copies 16 bytes, both sides aligned, past the L1 cache. Visible to the block after
-// cp_async_wait and a barrier. Before sm_80: through registers, at once.
+// Copies 16 bytes to `shared` + kOffset, both sides aligned, past the L1 cache. Visible to the
+// block after cp_async_wait and a barrier. Before sm_80: through registers, at once.
+template <int kOffset = 0>
 __device__ __forceinline__ void cp_async_16(uint32_t shared, const void* global) {
 #if __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared), "l"(global) : "memory");
+  asm volatile("cp.async.cg.shared.global [%0 + %2], [%1], 16;" ::"r"(shared), "l"(global),
+               "n"(kOffset)
+               : "memory");
 #else
   const uint4 v = __ldg(static_cast<const uint4*>(global));
-  asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(shared), "r"(v.x), "r"(v.y),
-               "r"(v.z), "r"(v.w)
+  asm volatile("st.shared.v4.u32 [%0 + %5], {%1, %2, %3, %4};" ::"r"(shared), "r"(v.x), "r"(v.y),
+               "r"(v.z), "r"(v.w), "n"(kOffset)
                : "memory");
 #endif
 }
@@ -50,12 +63,13 @@ __device__ __forceinline__ void cp_async_wait() {
 #endif
 }
 
-// Four 8 x 16-byte matrices; lane 8 i + r passes the address of row r of matrix i.
+// Four 8 x 16-byte matrices; lane 8 i + r passes the address of row r of matrix i, less kOffset.
+template <int kOffset = 0>
 __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], uint32_t shared) {
 #if __CUDA_ARCH__ >= 750
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4 + %5];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(shared)
+               : "r"(shared), "n"(kOffset)
                : "memory");
 #else
   __trap();
@@ -63,11 +77,12 @@ __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], uint32_t shared) {
 }
 
 // The same for 8 x 8 matrices of halves, each transposed on the way.
+template <int kOffset = 0>
 __device__ __forceinline__ void ldmatrix_x4_transposed(uint32_t (&r)[4], uint32_t shared) {
 #if __CUDA_ARCH__ >= 750
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4 + %5];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(shared)
+               : "r"(shared), "n"(kOffset)
                : "memory");
 #else
   __trap();
