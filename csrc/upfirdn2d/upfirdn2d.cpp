@@ -245,18 +245,6 @@ int64_t upfirdn2d_out_size(int64_t in, int up, int down, int64_t pad0, int64_t p
   return room < 0 ? 0 : room / down + 1;
 }
 
-Upfirdn2dParams transposed(const Upfirdn2dParams& params) {
-  Upfirdn2dParams t = params;
-  std::swap(t.in_h, t.out_h);
-  std::swap(t.in_w, t.out_w);
-  std::swap(t.up_y, t.down_y);
-  std::swap(t.up_x, t.down_x);
-  t.pad_y0 = params.taps_h - params.pad_y0 - 1;
-  t.pad_x0 = params.taps_w - params.pad_x0 - 1;
-  t.flip = !params.flip;
-  return t;
-}
-
 template <typename T>
 void upfirdn2d(T* y, const T* x, const Upfirdn2dParams& p) {
   typedef typename Compute<T>::type C;

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "common/cuda_context.h"
 #include "common/device_epilogue.h"
@@ -41,7 +42,17 @@ int64_t upfirdn2d_out_size(int64_t in, int up, int down, int64_t pad0, int64_t p
 
 // The transposed operator, which takes the gradient of y to that of x: again an upfirdn2d. Its own
 // transpose is the operator one started from.
-Upfirdn2dParams transposed(const Upfirdn2dParams& params);
+inline Upfirdn2dParams transposed(const Upfirdn2dParams& params) {
+  Upfirdn2dParams t = params;
+  std::swap(t.in_h, t.out_h);
+  std::swap(t.in_w, t.out_w);
+  std::swap(t.up_y, t.down_y);
+  std::swap(t.up_x, t.down_x);
+  t.pad_y0 = params.taps_h - params.pad_y0 - 1;
+  t.pad_x0 = params.taps_w - params.pad_x0 - 1;
+  t.flip = !params.flip;
+  return t;
+}
 
 // y[planes, out_h, out_w] from x[planes, in_h, in_w], which must not overlap. T is float, double,
 // float16 or bfloat16 (the last two are filtered in float). The result does not depend on the
