@@ -22,6 +22,7 @@ struct Emulator {
   void (*know)(const void*, size_t, const char*) = nullptr;
   void (*know_fresh)(const void*, size_t, const char*) = nullptr;
   void (*forget)(const void*) = nullptr;
+  void (*set_strict)(int) = nullptr;
 };
 Emulator g_emulator;
 std::atomic<bool> g_emulated{false};
@@ -58,10 +59,12 @@ const char* load_emulator(const char* path) {
     if (!find(library, "pygan_cuda_backend", &backend) ||
         !find(library, "ptxemu_register", &e.know) ||
         !find(library, "ptxemu_register_fresh", &e.know_fresh) ||
-        !find(library, "ptxemu_unregister", &e.forget)) {
+        !find(library, "ptxemu_unregister", &e.forget) ||
+        !find(library, "ptxemu_set_strict", &e.set_strict)) {
       error = std::string(path) + " is not pygan's emulator";
       return error.c_str();
     }
+    e.set_strict(1);  // races and reads of unwritten memory are errors
     e.backend = backend();
     g_emulator = e;
   }
