@@ -22,11 +22,11 @@ __global__ void __launch_bounds__(kPassThreads)
   using C = Compute<T>;
   const Piece piece = piece_of(pieces);
   C total[kSums<kSecondOrder>] = {};
-  if (piece.first < piece.end) {
+  if (piece.lane < piece.count) {
     const int64_t sample = piece.plane / planes.channels;
     const int64_t channel = piece.plane - sample * planes.channels;
-    const int64_t at = piece.plane * pieces.packs;
-    const int64_t noise_at = planes.noise_per_sample ? sample * pieces.packs : 0;
+    const int64_t at = piece.plane * pieces.packs + piece.begin;
+    const int64_t noise_at = (planes.noise_per_sample ? sample * pieces.packs : 0) + piece.begin;
     const C d = value_or<T>(planes.d, piece.plane, C(1));
     C ratio = 0, constant = 0, noise_factor = 0, noise_dir_factor = 0, bias = 0, strength = 0;
     if constexpr (kSecondOrder) {
@@ -40,8 +40,8 @@ __global__ void __launch_bounds__(kPassThreads)
     const auto load = [&](const void* from, int64_t pack) {
       return from != nullptr ? load_pack<T, N>(static_cast<const T*>(from), pack) : Pack<T, N>{};
     };
-#pragma unroll kSecondOrder || sizeof(C) == 8 ? 1 : 2
-    for (int64_t i = piece.first; i < piece.end; i += piece.lanes) {
+#pragma unroll 1
+    for (int i = piece.lane; i < piece.count; i += piece.lanes) {
       const Pack<T, N> g = load(planes.g, at + i);
       const Pack<T, N> y = load(planes.y, at + i);
       const Pack<T, N> noise = load(planes.noise, noise_at + i);

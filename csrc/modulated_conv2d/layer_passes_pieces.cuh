@@ -52,10 +52,11 @@ inline unsigned grid_of(int64_t blocks, const char* kernel) {
   return static_cast<unsigned>(blocks);
 }
 
-// The piece of this thread: packs first, first + lanes, ... < end of a plane.
+// The piece of this thread: packs begin + lane, begin + lane + lanes, ... of the `count` from
+// `begin` on, in plane `plane`.
 struct Piece {
-  int64_t index, plane, first, end;
-  int lane, lanes;
+  int64_t index, plane, begin;
+  int count, lane, lanes;
 };
 
 __device__ __forceinline__ Piece piece_of(const Pieces& p) {
@@ -65,10 +66,9 @@ __device__ __forceinline__ Piece piece_of(const Pieces& p) {
   piece.index = static_cast<int64_t>(blockIdx.x) * (kPassThreads >> p.lane_bits) +
                 (threadIdx.x >> p.lane_bits);
   piece.plane = p.per_plane == 1 ? piece.index : piece.index / p.per_plane;
-  const int64_t begin = (piece.index - piece.plane * p.per_plane) * kPiecePacks;
-  piece.first = begin + piece.lane;
-  piece.end = begin + kPiecePacks < p.packs ? begin + kPiecePacks : p.packs;
-  if (piece.plane >= p.planes) piece.end = 0;
+  piece.begin = (piece.index - piece.plane * p.per_plane) * kPiecePacks;
+  const int64_t left = piece.plane < p.planes ? p.packs - piece.begin : 0;
+  piece.count = static_cast<int>(left < kPiecePacks ? left : kPiecePacks);
   return piece;
 }
 

@@ -13,8 +13,8 @@ __global__ void __launch_bounds__(kPassThreads)
   using C = Compute<T>;
   const Piece piece = piece_of(pieces);
   C dot[1] = {0};
-  if (piece.first < piece.end) {
-    const int64_t at = piece.plane * pieces.packs;
+  if (piece.lane < piece.count) {
+    const int64_t at = piece.plane * pieces.packs + piece.begin;
     const C factor_a = a.summed ? value_or<T>(a.factor, piece.plane, C(1)) : C(0);
     const C factor_b = b.summed ? value_or<T>(b.factor, piece.plane, C(1)) : C(0);
     const auto add = [&](C(&sum)[N], const ScaledTerm& term, C factor, int64_t i) {
@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(kPassThreads)
       for (int k = 0; k < N; ++k) dot[0] += load_value(t.v[k]) * load_value(with.v[k]);
     };
 #pragma unroll 2
-    for (int64_t i = piece.first; i < piece.end; i += piece.lanes) {
+    for (int i = piece.lane; i < piece.count; i += piece.lanes) {
       C sum[N] = {};
       add(sum, a, factor_a, at + i);
       add(sum, b, factor_b, at + i);
