@@ -7,6 +7,7 @@
 #include "modulated_conv2d/conv2d_cuda.h"
 #include "modulated_conv2d/direct_cuda.h"
 #include "modulated_conv2d/gather_gemm.h"
+#include "modulated_conv2d/pointwise_few.cuh"
 
 namespace pygan {
 namespace {
@@ -196,6 +197,9 @@ void conv_forward_cuda(void* y, const void* x, const void* w, const void* x_scal
                        const DeviceEpilogue& epilogue, const CudaConv& conv,
                        const CudaContext& context) {
   if (conv.shape.y_size() == 0) return;
+  if (pointwise_few_supports(conv.shape)) {
+    return pointwise_few_forward(y, x, w, x_scale, epilogue, conv, context);
+  }
   Gather gather = plan_forward(conv.shape);
   if (takes_direct(gather, conv.shape)) {
     return direct_forward_cuda(y, x, w, x_scale, epilogue, conv, context);
@@ -208,6 +212,9 @@ void conv_input_grad_cuda(void* dx, const void* dy, const void* w, const void* d
                           const DeviceEpilogue& epilogue, const CudaConv& conv,
                           const CudaContext& context) {
   if (conv.shape.x_size() == 0) return;
+  if (pointwise_few_supports(conv.shape)) {
+    return pointwise_few_input_grad(dx, dy, w, dy_scale, epilogue, conv, context);
+  }
   Gather gather = plan_input_grad(conv.shape);
   if (takes_direct(gather, conv.shape)) {
     return direct_input_grad_cuda(dx, dy, w, dy_scale, epilogue, conv, context);

@@ -20,6 +20,7 @@
 #include <algorithm>
 
 #include "modulated_conv2d/direct_cuda.h"
+#include "modulated_conv2d/pointwise_few.cuh"
 #include "modulated_conv2d/staging.h"
 #include "modulated_conv2d/weight_grad.cuh"
 #include "modulated_conv2d/weight_grad_reduce.h"
@@ -234,6 +235,9 @@ void conv_weight_grad_cuda(void* dw, const void* x, const void* dy, const void* 
                            const void* dy_scale, const CudaConv& conv, const CudaContext& context) {
   const ConvShape& s = conv.shape;
   if (s.weight_size() == 0) return;
+  if (pointwise_few_supports(s)) {
+    return pointwise_few_weight_grad(dw, x, dy, x_scale, dy_scale, conv, context);
+  }
   const bool is_empty = s.x_size() == 0 || s.y_size() == 0;
   if (is_empty || s.taps() > kMaxTaps || s.n * s.output_area() > kMaxPixels ||
       s.co_per_group() * s.ci_per_group() < kMinMatrix) {
