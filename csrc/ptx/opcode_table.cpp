@@ -1,0 +1,106 @@
+// Which family decodes an opcode, and the oldest architecture that has it. Modifiers can ask for
+// more: see Decoder::RequireArch.
+#include <unordered_map>
+
+#include "decoder.h"
+
+namespace ptxemu {
+
+const OpcodeEntry* FindOpcode(const std::string& base) {
+  static const std::unordered_map<std::string, OpcodeEntry> kOpcodes = {
+      // control flow
+      {"bra", {DecodeControl, 0}},
+      {"brx", {DecodeControl, 0}},
+      {"call", {DecodeControl, 0}},
+      {"ret", {DecodeControl, 0}},
+      {"exit", {DecodeControl, 0}},
+      {"trap", {DecodeControl, 0}},
+      {"brkpt", {DecodeControl, 0}},
+      {"bar", {DecodeBarrier, 0}},
+      {"barrier", {DecodeBarrier, 70}},
+      {"membar", {DecodeNothing, 0}},
+      {"fence", {DecodeNothing, 70}},
+      {"nanosleep", {DecodeNothing, 70}},
+      {"prefetch", {DecodeNothing, 0}},
+      {"prefetchu", {DecodeNothing, 0}},
+      {"applypriority", {DecodeNothing, 80}},
+      {"discard", {DecodeNothing, 80}},
+      {"pmevent", {DecodeNothing, 0}},
+      // movement
+      {"mov", {DecodeMove, 0}},
+      {"cvta", {DecodeAddressSpace, 0}},
+      {"isspacep", {DecodeAddressSpace, 0}},
+      {"createpolicy", {DecodeAddressSpace, 80}},
+      {"ld", {DecodeLoadStore, 0}},
+      {"ldu", {DecodeLoadStore, 0}},
+      {"st", {DecodeLoadStore, 0}},
+      {"atom", {DecodeAtomic, 0}},
+      {"red", {DecodeAtomic, 0}},
+      {"cp", {DecodeAsyncCopy, 80}},
+      {"ldmatrix", {DecodeLoadMatrix, 75}},
+      // arithmetic
+      {"add", {DecodeArithmetic, 0}},
+      {"sub", {DecodeArithmetic, 0}},
+      {"mul", {DecodeArithmetic, 0}},
+      {"mad", {DecodeArithmetic, 0}},
+      {"fma", {DecodeArithmetic, 0}},
+      {"div", {DecodeArithmetic, 0}},
+      {"rem", {DecodeArithmetic, 0}},
+      {"min", {DecodeArithmetic, 0}},
+      {"max", {DecodeArithmetic, 0}},
+      {"neg", {DecodeArithmetic, 0}},
+      {"abs", {DecodeArithmetic, 0}},
+      {"and", {DecodeArithmetic, 0}},
+      {"or", {DecodeArithmetic, 0}},
+      {"xor", {DecodeArithmetic, 0}},
+      {"not", {DecodeArithmetic, 0}},
+      {"addc", {DecodeArithmetic, 0}},
+      {"subc", {DecodeArithmetic, 0}},
+      {"madc", {DecodeArithmetic, 0}},
+      {"cnot", {DecodeIntegerUnary, 0}},
+      {"shl", {DecodeShift, 0}},
+      {"shr", {DecodeShift, 0}},
+      {"mul24", {DecodeMultiplyAdd, 0}},
+      {"mad24", {DecodeMultiplyAdd, 0}},
+      {"sad", {DecodeMultiplyAdd, 0}},
+      {"dp4a", {DecodeDotProduct, 0}},
+      {"dp2a", {DecodeDotProduct, 0}},
+      {"bfe", {DecodeBits, 0}},
+      {"bfi", {DecodeBits, 0}},
+      {"bfind", {DecodeBits, 0}},
+      {"popc", {DecodeBits, 0}},
+      {"clz", {DecodeBits, 0}},
+      {"brev", {DecodeBits, 0}},
+      {"bmsk", {DecodeBits, 70}},
+      {"szext", {DecodeBits, 70}},
+      {"lop3", {DecodePermute, 0}},
+      {"shf", {DecodePermute, 0}},
+      {"prmt", {DecodePermute, 0}},
+      {"sqrt", {DecodeSpecial, 0}},
+      {"rcp", {DecodeSpecial, 0}},
+      {"rsqrt", {DecodeSpecial, 0}},
+      {"ex2", {DecodeSpecial, 0}},
+      {"lg2", {DecodeSpecial, 0}},
+      {"sin", {DecodeSpecial, 0}},
+      {"cos", {DecodeSpecial, 0}},
+      {"tanh", {DecodeSpecial, 75}},
+      {"cvt", {DecodeConvert, 0}},
+      {"setp", {DecodeCompare, 0}},
+      {"set", {DecodeCompare, 0}},
+      {"selp", {DecodeSelect, 0}},
+      {"slct", {DecodeSelect, 0}},
+      {"testp", {DecodeSelect, 0}},
+      {"copysign", {DecodeSelect, 0}},
+      // warps and tensor cores
+      {"shfl", {DecodeShuffle, 0}},
+      {"vote", {DecodeVote, 0}},
+      {"activemask", {DecodeVote, 0}},
+      {"match", {DecodeMatch, 70}},
+      {"redux", {DecodeReduce, 80}},
+      {"mma", {DecodeMma, 70}},
+  };
+  const auto found = kOpcodes.find(base);
+  return found == kOpcodes.end() ? nullptr : &found->second;
+}
+
+}  // namespace ptxemu
