@@ -47,7 +47,7 @@ Gather plan_forward(const ConvShape& s) {
   g.call.height = s.oh;
   g.call.width = s.ow;
   g.call.phase_count = 1;
-  g.fits = s.taps() <= kMaxTaps && s.oh * s.ow <= kMostPixels;
+  g.fits = s.taps() <= kMaxTaps && std::max(s.h * s.w, s.oh * s.ow) <= kMostPixels;
   if (!g.fits) return g;
   GatherPhase& phase = g.call.phases[0];
   phase.height = static_cast<int32_t>(s.oh);
@@ -102,7 +102,7 @@ Gather plan_input_grad(const ConvShape& s) {
   g.call.out_stride_y = s.stride_y;
   g.call.out_stride_x = s.stride_x;
   g.fits = s.taps() <= kMaxTaps && int64_t{s.stride_y} * s.stride_x <= kMaxPhases &&
-           s.h * s.w <= kMostPixels;
+           std::max(s.h * s.w, s.oh * s.ow) <= kMostPixels;
   if (!g.fits) return g;
   y.pad_images(&g.images.hp, &g.images.top);
   x.pad_images(&g.images.wp, &g.images.left);

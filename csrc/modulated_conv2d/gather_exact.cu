@@ -4,7 +4,7 @@
 namespace pygan {
 namespace {
 
-using LargeFloat = GatherTile<ScalarMultiplier<float, 8, 8>, 4, 2, 3>;
+using LargeFloat = GatherTile<ScalarMultiplier<float, 8, 8>, 2, 2, 3>;
 using SmallFloat = GatherTile<ScalarMultiplier<float, 8, 4>, 2, 2, 4>;
 using SmallDouble = GatherTile<ScalarMultiplier<double, 8, 4>, 2, 2, 4>;
 

@@ -29,7 +29,7 @@ constexpr int kTensorTiles = 3, kExactTiles = 2;
 // 64-byte chunks at 1024 (halves) or 512 (tf32) multiply-adds per cycle: 512 cycles for 128 x 128.
 constexpr TileShape kTensorTile[kTensorTiles] = {{128, 128, 512}, {64, 128, 290}, {64, 64, 180}};
 // 16 floats or 8 doubles per chunk.
-constexpr TileShape kFloatTile[kExactTiles] = {{128, 128, 2400}, {64, 64, 700}};
+constexpr TileShape kFloatTile[kExactTiles] = {{64, 128, 1200}, {64, 64, 700}};
 constexpr TileShape kDoubleTile[kExactTiles] = {{64, 64, 700}, {64, 64, 700}};
 
 void launch_gather_tensor(const GatherLaunch& launch, const CudaContext& context);

@@ -133,7 +133,8 @@ struct ScalarMultiplier {
   __device__ __forceinline__ void multiply_chunk(uint32_t slot, int lane) {
     // Bits 4 and 5 of an address hold the piece, exchanged by the row: swizzled().
     const int a_swizzle = ((lane / 8) >> 1) & 3, b_swizzle = ((lane % 8) >> 1) & 3;
-#pragma unroll
+    // Not unrolled: the compiler would load several pieces ahead and run out of registers.
+#pragma unroll 1
     for (int piece = 0; piece < 4; ++piece) {
       const char* a = a_at + slot + (((piece ^ a_swizzle) - a_swizzle) << 4);
       // Rows 4, 12, ... further on are exchanged by another two pieces.

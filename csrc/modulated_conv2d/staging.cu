@@ -9,6 +9,7 @@
 // padding; a written pixel is a whole number of 64-byte pieces at any place.
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 #include "modulated_conv2d/staging.cuh"
@@ -18,13 +19,13 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kTilePixels = 128;
-constexpr int kBorderPixels = 32;                  // per block
-constexpr int kWeightPitch = kStagedChannels + 1;  // columns per row in shared memory
+constexpr int kBorderPixels = 32;  // per block
 
 // All that the kernel knows besides pointers.
 struct StagingGeometry {
   // Images.
-  int64_t h, w, hp, wp, top, left;
+  int64_t hp, wp, top, left;
+  uint32_t w, area;  // pixels per row, per image
   int64_t channels, cp;
   uint32_t groups, chunks, tiles;  // 32-channel chunks per group, 128-pixel tiles per image
   int64_t row_begin, row_end, column_begin, column_end;  // the image's part of the padded one
@@ -71,58 +72,60 @@ struct Stager {
     block /= s.chunks;
     const uint32_t group = block % s.groups;
     block /= s.groups;
-    const int64_t first = int64_t{block % s.tiles} * kTilePixels;
+    const uint32_t first = block % s.tiles * kTilePixels;
     const int64_t sample = block / s.tiles;
-    const int64_t area = s.h * s.w;
-    const int64_t plane =
-        (sample * s.groups + group) * s.channels + int64_t{chunk} * kStagedChannels;
-    const int channels = static_cast<int>(
-        min(int64_t{kStagedChannels}, s.channels - int64_t{chunk} * kStagedChannels));
+    const int64_t channel0 = int64_t{chunk} * kStagedChannels;
+    const int64_t plane = (sample * s.groups + group) * s.channels + channel0;
+    const int channels = static_cast<int>(min(int64_t{kStagedChannels}, s.channels - channel0));
+    const int pixels = static_cast<int>(min(uint32_t{kTilePixels}, s.area - first));
 
+    x += plane * s.area + first;
+    if (x_scale != nullptr) x_scale += plane;
     if (s.vector) {
-      load<kVector>(x, x_scale, plane, channels, first, area, tile);
+      load<kVector>(x, x_scale, channels, pixels, s.area, tile);
     } else {
-      load<1>(x, x_scale, plane, channels, first, area, tile);
+      load<1>(x, x_scale, channels, pixels, s.area, tile);
     }
     __syncthreads();
 
-    const int64_t row0 = first / s.w;
-    const uint32_t column0 = static_cast<uint32_t>(first - row0 * s.w);
-    const uint32_t width = static_cast<uint32_t>(s.w);
-#pragma unroll 4
-    for (int item = threadIdx.x; item < kTilePixels * kPieces; item += kThreads) {
-      const int piece = item % kPieces, pixel = item / kPieces;
-      if (first + pixel >= area) break;
-      const uint32_t column = column0 + pixel;
-      const int64_t i = row0 + column / width + s.top;
-      const int64_t j = column % width + s.left;
+    const int piece = threadIdx.x % kPieces;
+    const int64_t pixel_stride = s.groups * s.cp;
+    out += sample * s.hp * s.wp * pixel_stride + group * s.cp + channel0 + piece * kPiece;
+#pragma unroll
+    for (int round = 0; round < kTilePixels * kPieces / kThreads; ++round) {
+      const int pixel = threadIdx.x / kPieces + round * (kThreads / kPieces);
+      if (pixel >= pixels) break;
+      const uint32_t row = (first + pixel) / s.w;
+      const int64_t i = row + s.top;
+      const int64_t j = first + pixel - row * s.w + s.left;
       Pack<S, kPiece> pack;
 #pragma unroll
       for (int k = 0; k < kPiece; ++k) {
         pack.v[k] = to_staged<kProduct, T>(tile[slot(piece * kPiece + k, pixel)]);
       }
       if (i < 0 || i >= s.hp || j < 0 || j >= s.wp) continue;
-      const int64_t at = (((sample * s.hp + i) * s.wp + j) * s.groups + group) * s.cp +
-                         int64_t{chunk} * kStagedChannels + piece * kPiece;
-      store_piece(out + at, pack);
+      store_piece(out + (i * s.wp + j) * pixel_stride, pack);
     }
   }
 
+  // A thread reads the same pixels of several channels.
   template <int kV>
-  __device__ static void load(const T* x, const T* x_scale, int64_t plane, int channels,
-                              int64_t first, int64_t area, C* tile) {
+  __device__ static void load(const T* x, const T* x_scale, int channels, int pixels, int64_t area,
+                              C* tile) {
     constexpr int kPerRow = kTilePixels / kV;
+    constexpr int kChannelsAtOnce = kThreads / kPerRow;
+    const int pixel = threadIdx.x % kPerRow * kV, channel0 = threadIdx.x / kPerRow;
+    x += channel0 * area + pixel;
 #pragma unroll
-    for (int round = 0; round < kStagedChannels * kPerRow / kThreads; ++round) {
-      const int item = round * kThreads + threadIdx.x;
-      const int channel = item / kPerRow, pixel = item % kPerRow * kV;
+    for (int c = 0; c < kStagedChannels; c += kChannelsAtOnce) {
+      const int channel = channel0 + c;
       Pack<T, kV> pack{};
       C scale = C(0);
-      if (channel < channels && first + pixel < area) {
-        const int64_t at = plane + channel;
-        pack = *reinterpret_cast<const Pack<T, kV>*>(x + at * area + first + pixel);
-        scale = x_scale != nullptr ? load_value(x_scale[at]) : C(1);
+      if (channel < channels && pixel < pixels) {
+        pack = *reinterpret_cast<const Pack<T, kV>*>(x);
+        scale = x_scale != nullptr ? load_value(x_scale[channel]) : C(1);
       }
+      x += kChannelsAtOnce * area;
       Pack<C, kV> values;
 #pragma unroll
       for (int k = 0; k < kV; ++k) values.v[k] = load_value(pack.v[k]) * scale;
@@ -157,47 +160,46 @@ struct Stager {
     }
   }
 
-  // rows_per_tile x 32 of one group's matrices.
+  // rows_per_tile x 32 of one group's matrices. In memory these are runs: of all taps of 32 columns
+  // for each row, or of all taps of rows_per_tile rows for each column.
   __device__ static void weights(S* out, const T* w, const StagingGeometry& s, uint32_t block,
                                  C* tile) {
     const int64_t column0 = int64_t{block % s.w_chunks} * kStagedChannels;
     block /= s.w_chunks;
     const int64_t row0 = int64_t{block % s.w_row_tiles} * s.rows_per_tile;
-    const uint32_t group = block / s.w_row_tiles;
-    // An odd pitch: neighbouring columns lie in other banks.
-    const uint32_t taps = s.taps, pitch = taps | 1, per_row = taps * kStagedChannels;
+    const int64_t group = block / s.w_row_tiles;
+    const int rows = static_cast<int>(s.rows_per_tile), taps = static_cast<int>(s.taps);
+    const int64_t rows_left = max(s.rows - row0, int64_t{0}), columns_left = s.columns - column0;
 
-    for (uint32_t item = threadIdx.x; item < s.rows_per_tile * per_row; item += kThreads) {
-      const uint32_t tap = item % taps;
-      uint32_t row, column;
-      int64_t at;  // in the order of memory
-      if (s.exchanged) {
-        row = item / taps % s.rows_per_tile;
-        column = item / (taps * s.rows_per_tile);
-        at = ((group * s.columns + column0 + column) * s.rows + row0 + row) * taps + tap;
-      } else {
-        row = item / per_row;
-        column = item % per_row / taps;
-        at = ((group * s.rows + row0 + row) * s.columns + column0 + column) * taps + tap;
+    const int runs = s.exchanged ? kStagedChannels : rows;
+    const int length = (s.exchanged ? rows : kStagedChannels) * taps;
+    const int64_t runs_left = s.exchanged ? columns_left : rows_left;
+    const int64_t length_left = (s.exchanged ? rows_left : columns_left) * taps;
+    const int64_t run_stride = (s.exchanged ? s.rows : s.columns) * taps;
+    const int pitch = length | 1;  // odd: neighbouring runs in other banks
+    w += s.exchanged ? ((group * s.columns + column0) * s.rows + row0) * taps
+                     : ((group * s.rows + row0) * s.columns + column0) * taps;
+    for (int run = threadIdx.x / 32; run < runs; run += kThreads / 32) {
+      const T* from = w + run * run_stride;
+      for (int k = threadIdx.x % 32; k < length; k += 32) {
+        tile[run * pitch + k] = run < runs_left && k < length_left ? load_value(from[k]) : C(0);
       }
-      const bool inside = row0 + row < s.rows && column0 + column < s.columns;
-      tile[(row * kWeightPitch + column) * pitch + tap] = inside ? load_value(w[at]) : C(0);
     }
     __syncthreads();
 
-    for (uint32_t item = threadIdx.x; item < s.rows_per_tile * taps * kPieces; item += kThreads) {
-      const uint32_t piece = item % kPieces;
-      const uint32_t tap = item / kPieces % taps, row = item / kPieces / taps;
+    const int row_pitch = s.exchanged ? taps : pitch, column_pitch = s.exchanged ? pitch : taps;
+    const int piece = threadIdx.x % kPieces;
+    const int64_t tap_stride = s.w_groups * s.w_rp * s.w_cp;
+    out += (group * s.w_rp + row0) * s.w_cp + column0 + piece * kPiece;
+    tile += piece * kPiece * column_pitch;
+    for (int item = threadIdx.x / kPieces; item < rows * taps; item += kThreads / kPieces) {
+      const int row = item / taps, tap = item - row * taps;
       Pack<S, kPiece> pack;
 #pragma unroll
       for (int k = 0; k < kPiece; ++k) {
-        pack.v[k] =
-            to_staged<kProduct, T>(tile[(row * kWeightPitch + piece * kPiece + k) * pitch + tap]);
+        pack.v[k] = to_staged<kProduct, T>(tile[row * row_pitch + k * column_pitch + tap]);
       }
-      const int64_t to = s.mirrored ? taps - 1 - tap : tap;
-      const int64_t at =
-          ((to * s.w_groups + group) * s.w_rp + row0 + row) * s.w_cp + column0 + piece * kPiece;
-      store_piece(out + at, pack);
+      store_piece(out + (s.mirrored ? taps - 1 - tap : tap) * tap_stride + row * s.w_cp, pack);
     }
   }
 };
@@ -222,8 +224,12 @@ __global__ void __launch_bounds__(kThreads)
 // Fills in what concerns the images; returns their blocks.
 int64_t plan_images(StagingGeometry* s, const StagingCall& call) {
   const StagedImages& images = *call.images;
-  s->h = call.h;
-  s->w = call.w;
+  if (call.h * call.w > std::numeric_limits<int32_t>::max()) {
+    throw std::runtime_error("conv2d: images of " + std::to_string(call.h) + " x " +
+                             std::to_string(call.w) + " pixels; up to 2^31 - 1 can be staged.");
+  }
+  s->w = static_cast<uint32_t>(call.w);
+  s->area = static_cast<uint32_t>(call.h * call.w);
   s->hp = images.hp;
   s->wp = images.wp;
   s->top = images.top;
@@ -265,7 +271,7 @@ int64_t plan_weights(StagingGeometry* s, const StagingCall& call, int compute_by
   s->mirrored = call.layout.mirrored;
   // As many rows as 16 KB of shared memory hold, up to 8: runs of 8 * taps elements are read
   // without a gap even if rows and columns are exchanged.
-  const int64_t row_bytes = kWeightPitch * (weights.taps | 1) * compute_bytes;
+  const int64_t row_bytes = kStagedChannels * weights.taps * compute_bytes;
   s->rows_per_tile = 8;
   while (s->rows_per_tile > 1 && s->rows_per_tile * row_bytes > 16 * 1024) s->rows_per_tile /= 2;
   s->w_row_tiles = static_cast<uint32_t>(weights.rp / s->rows_per_tile);
@@ -287,8 +293,9 @@ void stage(const StagingCall& call, const CudaContext& context) {
   if (call.weights != nullptr && call.weights->size() > 0) {
     call.weights->data = context.get<char>(call.weights->size() * bytes);
     blocks += plan_weights(&geometry, call, compute_bytes);
-    shared = std::max(shared, geometry.rows_per_tile * kStagedChannels * (call.weights->taps | 1) *
-                                  compute_bytes);
+    // Runs of an odd length, whichever way they lie.
+    const int64_t values = geometry.rows_per_tile * call.weights->taps;
+    shared = std::max(shared, kStagedChannels * (values + 1) * compute_bytes);
   }
   if (blocks == 0) return;
   if (blocks > kMaxGridX) {
