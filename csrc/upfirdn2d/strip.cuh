@@ -17,7 +17,7 @@
 // warp read neighbouring words.
 #pragma once
 
-#include <type_traits>
+#include <climits>
 
 #include "common/cuda_launch.cuh"
 #include "common/device_epilogue.cuh"
@@ -31,9 +31,12 @@ constexpr int kStripPacks = 4;  // vectors of a batch that a thread may fetch
 
 template <typename T>
 constexpr int kStripThreads = sizeof(T) == 8 ? 128 : 256;
-// Elements of a vector: 16 bytes of shared memory.
+// Elements of a vector: 16 bytes of shared memory. Rows are fetched from the 32-byte sector of
+// global memory on in which they start, so that no sector is asked for twice.
 template <typename T>
 constexpr int kStripVector = 16 / static_cast<int>(sizeof(Compute<T>));
+template <typename T>
+constexpr int kSector = 32 / static_cast<int>(sizeof(T));
 
 // One axis: which taps an upsampled output meets depends on its parity and on that of the padding.
 struct StripAxis {
@@ -56,14 +59,13 @@ struct StripArgs {
 
   int strip_units;   // rows of units of a strip
   int column_tiles;  // strips side by side
-  int misaligned;    // elements by which x misses an aligned address
+  int misaligned;    // elements by which x misses the start of a sector
   bool pairs;        // y's units can be stored at once (kUp == 2)
   // Shared memory: [2 batches][blockDim.y planes][rows of a batch][pitch].
   int batch_rows_log2;
   int pitch, plane_pitch;
-  // The threads that fetch a row together, vectors of a row, vectors of a row that each of them
-  // fetches, vectors of a batch that each of them fetches.
-  int group_log2, row_vectors, row_rounds, rounds;
+  // The threads that fetch a row together, and the vectors of a row.
+  int group, row_vectors;
 };
 
 __device__ __forceinline__ void store_shared(float* p, const float (&v)[4]) {
@@ -97,50 +99,58 @@ __device__ __forceinline__ void store_pair(__nv_bfloat16* p, float a, float b) {
                                     uint32_t{__bfloat16_as_ushort(__float2bfloat16_rn(b))} << 16;
 }
 
-// The vectors of a batch of input rows, between global and shared memory.
+// The vectors of a batch of input rows, between global and shared memory. The threads that compute
+// on a plane fetch its rows, `group` of them each.
 template <typename T, int kDown>
 class StripBatch {
  public:
   using C = Compute<T>;
   static constexpr int V = kStripVector<T>;
 
-  __device__ __forceinline__ StripBatch(const StripArgs<T>& a, int64_t plane, int row, int column)
-      : a_(a), plane_(plane), row_(row), column_(column) {
-    const int thread = threadIdx.y * blockDim.x + threadIdx.x;
-    lane_ = thread & ((1 << a.group_log2) - 1);
-    item_ = thread >> a.group_log2;
-    items_step_ = (blockDim.x * blockDim.y) >> a.group_log2;
+  // Rows first, ..., end - 1, from `column` on.
+  __device__ __forceinline__ StripBatch(const StripArgs<T>& a, int64_t plane, int first, int end,
+                                        int column)
+      : a_(a),
+        plane_(a.x + plane * a.rows.in * a.columns.in + column),
+        end_(plane < a.planes ? min(end, a.rows.in) : INT_MIN),
+        column_(column) {
+    const uint32_t p = static_cast<uint32_t>(plane), h = a.rows.in, w = a.columns.in;
+    offset_ = a.misaligned + p * h * w + column;
+    const int row = threadIdx.x / a.group;
+    lane_ = threadIdx.x - row * a.group;
+    row_ = first + row;
+    shared_ = threadIdx.y * a.plane_pitch + row * a.pitch;
   }
 
   // Where in its row in shared memory the first input of a row lies.
-  __device__ __forceinline__ int offset(int64_t plane, int row) const {
-    const uint32_t p = static_cast<uint32_t>(plane), h = a_.rows.in, w = a_.columns.in;
-    return static_cast<int>((a_.misaligned + (p * h + row) * w + column_) & (V - 1));
+  __device__ __forceinline__ int offset(int row) const {
+    return static_cast<int>((offset_ + row * static_cast<uint32_t>(a_.columns.in)) &
+                            (kSector<T> - 1));
   }
 
   __device__ __forceinline__ void fetch(int batch) {
-    for_each([&](int k, int p, int r, int v) {
+    const int row = row_ + (batch << a_.batch_rows_log2);
+    const bool inside = row >= 0 && row < end_;
+    const int width = inside ? a_.columns.in : 0;
+    const int shift = offset(row);
+    const T* const from = plane_ + int64_t{row} * a_.columns.in - shift;
+    for_each([&](int k, int v) {
+      const int first = column_ - shift + v * V;
       packs_[k] = Pack<T, V>{};
-      const int64_t plane = plane_ + p;
-      const int row = row_ + (batch << a_.batch_rows_log2) + r;
-      if (row < 0 || row >= a_.rows.in || plane >= a_.planes) return;
-      const int width = a_.columns.in;
-      const int first = column_ - offset(plane, row) + v * V;
-      const T* const from = a_.x + (plane * a_.rows.in + row) * width + first;
       if (first >= 0 && first + V <= width) {
-        packs_[k] = *reinterpret_cast<const Pack<T, V>*>(from);
-      } else {
+        packs_[k] = *reinterpret_cast<const Pack<T, V>*>(from + v * V);
+      } else if (first + V > 0 && first < width) {
 #pragma unroll
         for (int j = 0; j < V; ++j) {
-          if (first + j >= 0 && first + j < width) packs_[k].v[j] = from[j];
+          if (first + j >= 0 && first + j < width) packs_[k].v[j] = from[v * V + j];
         }
       }
     });
   }
 
   __device__ __forceinline__ void put(C* shared) const {
-    for_each([&](int k, int p, int r, int v) {
-      C* const to = shared + p * a_.plane_pitch + r * a_.pitch;
+    C* const to = shared + shared_;
+    for_each([&](int k, int v) {
       if constexpr (kDown == 1) {
         C values[V];
 #pragma unroll
@@ -160,62 +170,46 @@ class StripBatch {
   }
 
  private:
-  // body(slot, plane of the block, row of the batch, vector of the row)
+  // body(slot, vector of the row)
   template <typename Body>
   __device__ __forceinline__ void for_each(Body&& body) const {
-    const int items = blockDim.y << a_.batch_rows_log2;
-    int item = item_, round = 0;
 #pragma unroll
     for (int k = 0; k < kStripPacks; ++k) {
-      if (k >= a_.rounds) break;
-      const int v = lane_ + (round << a_.group_log2);
-      if (item < items && v < a_.row_vectors) {
-        body(k, item >> a_.batch_rows_log2, item & ((1 << a_.batch_rows_log2) - 1), v);
-      }
-      if (++round == a_.row_rounds) {
-        round = 0;
-        item += items_step_;
-      }
+      const int v = lane_ + k * a_.group;
+      if (v >= a_.row_vectors) break;
+      body(k, v);
     }
   }
 
   const StripArgs<T>& a_;
-  const int64_t plane_;
-  const int row_, column_;
-  int lane_, item_, items_step_;
+  const T* const plane_;
+  const int end_, column_;
+  uint32_t offset_;
+  int lane_, row_, shared_;
   Pack<T, V> packs_[kStripPacks];
 };
 
-// The taps in registers, gain included, in the order in which units use them: that of index
-// n * kUp + phase is the phase's n-th.
-template <typename C, int kTaps, int kUp, bool kSeparable>
-struct StripTaps {
-  C y[kSeparable ? kTaps : 1], x[kSeparable ? kTaps : 1];
-  C all[kSeparable ? 1 : kTaps][kSeparable ? 1 : kTaps];
+// The taps, gain included, in the order in which units use them: that of index n * kUp + phase is
+// the phase's n-th. Separable: those of the rows, then those of the columns.
+template <int kTaps, bool kSeparable>
+constexpr int kStripTaps = kSeparable ? 2 * kTaps : kTaps * kTaps;
 
-  template <typename Args>
-  __device__ __forceinline__ explicit StripTaps(const Args& a) {
-    const C gain = static_cast<C>(a.gain);
-    const auto place = [](int i, const StripAxis& axis) {
-      return kUp == 2 && axis.swap ? i ^ 1 : i;
-    };
-#pragma unroll
-    for (int i = 0; i < kTaps; ++i) {
-      if constexpr (kSeparable) {
-        y[i] = gain * a.taps.template at<C>(0, place(i, a.rows));
-        x[i] = a.taps.template at<C>(0, place(i, a.columns));
-      } else {
-#pragma unroll
-        for (int j = 0; j < kTaps; ++j) {
-          const int p = place(i, a.rows), q = place(j, a.columns);
-          all[i][j] =
-              gain * (a.taps.separable ? a.taps.template at<C>(0, p) * a.taps.template at<C>(0, q)
-                                       : a.taps.template at<C>(p, q));
-        }
-      }
-    }
+// The i-th of them, from the filter as it is stored.
+template <int kTaps, int kUp, bool kSeparable, typename T>
+__device__ __forceinline__ Compute<T> strip_tap(const StripArgs<T>& a, int i) {
+  using C = Compute<T>;
+  const int swap_y = kUp == 2 && a.rows.swap ? 1 : 0;
+  const int swap_x = kUp == 2 && a.columns.swap ? 1 : 0;
+  const C gain = static_cast<C>(a.gain);
+  if (kSeparable) {
+    return i < kTaps ? gain * a.taps.template at<C>(0, i ^ swap_y)
+                     : a.taps.template at<C>(0, (i - kTaps) ^ swap_x);
   }
-};
+  const int y = i / kTaps ^ swap_y, x = i % kTaps ^ swap_x;
+  const C tap = a.taps.separable ? a.taps.template at<C>(0, y) * a.taps.template at<C>(0, x)
+                                 : a.taps.template at<C>(y, x);
+  return gain * tap;
+}
 
 // Blocks that a multiprocessor must be able to hold: what limits the registers of a thread.
 template <typename T>
@@ -227,7 +221,6 @@ template <typename T, int kUp, int kDown, int kTaps, bool kSeparable, bool kEpil
 __global__ void __launch_bounds__(kStripThreads<T>, strip_blocks<T>(kTaps))
     strip_kernel(const StripArgs<T> a) {
   using C = Compute<T>;
-  constexpr int V = kStripVector<T>;
   constexpr int kRowTerms = kTaps / (kUp * kDown);  // steps that an output takes
   constexpr int kWindow = kTaps / kUp + (kUp - 1);  // inputs of a row that a unit sees
   constexpr int kColumnTerms = kTaps / kUp;         // those of them that an output sees
@@ -244,7 +237,11 @@ __global__ void __launch_bounds__(kStripThreads<T>, strip_blocks<T>(kTaps))
   const int64_t plane = plane0 + threadIdx.y;
   if (plane0 >= a.planes) return;
 
-  const StripTaps<C, kTaps, kUp, kSeparable> taps(a);
+  constexpr int kCount = kStripTaps<kTaps, kSeparable>;
+  __shared__ C shared_taps[kCount];
+  for (int i = threadIdx.y * blockDim.x + x; i < kCount; i += blockDim.x * blockDim.y) {
+    shared_taps[i] = strip_tap<kTaps, kUp, kSeparable>(a, i);
+  }
   const bool delay_x = kUp == 2 && a.columns.delay;
   const int delay_y = kUp == 2 && a.rows.delay ? 1 : 0;
 
@@ -258,24 +255,26 @@ __global__ void __launch_bounds__(kStripThreads<T>, strip_blocks<T>(kTaps))
     strength = a.epilogue.strength();
   }
 
+  const int64_t area = int64_t{a.rows.out} * a.columns.out;
+  const bool active = plane < a.planes && unit * kUp < a.columns.out;
+  T* const y_unit = a.y + plane * area + unit * kUp;
   const auto emit = [&](int row, C(&v)[kUp]) {
-    const int64_t area = int64_t{a.rows.out} * a.columns.out;
     const int64_t at = int64_t{row} * a.columns.out;
-    const bool live = plane < a.planes;
     if constexpr (kEpilogue) {
 #pragma unroll
       for (int i = 0; i < kUp; ++i) {
         const int column = unit * kUp + i;
         C noise = 0;
-        if (live && column < a.columns.out) noise = a.epilogue.noise_of(sample, at + column, area);
+        if (active && column < a.columns.out) {
+          noise = a.epilogue.noise_of(sample, at + column, area);
+        }
         v[i] = a.epilogue(v[i], scale, strength * noise + bias);
       }
     }
-    T* const y = a.y + plane * area + at;
     if constexpr (kUp == 1) {
-      if (live && unit < a.columns.out) y[unit] = store_value<T>(v[0]);
+      if (active) y_unit[at] = store_value<T>(v[0]);
     } else if (a.pairs) {
-      if (live && 2 * unit < a.columns.out) store_pair(y + 2 * unit, v[0], v[1]);
+      if (active) store_pair(y_unit + at, v[0], v[1]);
     } else {
       // Neighbouring outputs to neighbouring threads.
       const int width = min(static_cast<int>(blockDim.x), 32);
@@ -285,19 +284,22 @@ __global__ void __launch_bounds__(kStripThreads<T>, strip_blocks<T>(kTaps))
         const int from = (i * width + lane) / 2;
         const C even = __shfl_sync(0xffffffffu, v[0], from, width);
         const C odd = __shfl_sync(0xffffffffu, v[1], from, width);
-        const int column = 2 * (unit - lane) + i * width + lane;
-        if (live && column < a.columns.out) y[column] = store_value<T>(lane & 1 ? odd : even);
+        const int ahead = (i * width + lane) - 2 * lane;  // of the thread's own unit
+        if (plane < a.planes && unit * 2 + ahead < a.columns.out) {
+          y_unit[at + ahead] = store_value<T>(lane & 1 ? odd : even);
+        }
       }
     }
   };
 
   const int input_row = first * kDown + a.rows.start;
-  StripBatch<T, kDown> batch(a, plane0, input_row, unit0 * kDown + a.columns.start);
   const int steps = last - first + kRowTerms - 1 + delay_y;
+  StripBatch<T, kDown> batch(a, plane, input_row, input_row + steps * kDown,
+                             unit0 * kDown + a.columns.start);
   const int batch_steps = (1 << a.batch_rows_log2) / kDown;
   const int batches = (steps + batch_steps - 1) / batch_steps;
   const int buffer = blockDim.y * a.plane_pitch;
-  int offset = batch.offset(plane, input_row);
+  int offset = batch.offset(input_row);
   C sums[kUp][kUp][kRowTerms];  // [row of the unit][column]; the last is always zero
 #pragma unroll
   for (int i = 0; i < kUp * kUp * kRowTerms; ++i) {
@@ -307,10 +309,15 @@ __global__ void __launch_bounds__(kStripThreads<T>, strip_blocks<T>(kTaps))
   batch.fetch(0);
   batch.put(shared);
   __syncthreads();
+  C taps[kCount];
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) taps[i] = shared_taps[i];
+
   for (int b = 0; b < batches; ++b) {
     if (b + 1 < batches) batch.fetch(b + 1);
     const C* row = shared + (b & 1) * buffer + threadIdx.y * a.plane_pitch;
-    for (int s = 0; s < batch_steps; ++s) {
+    const int here = min(batch_steps, steps - b * batch_steps);
+    for (int s = 0; s < here; ++s) {
       // The terms of the step's rows: sums over the columns, or the windows to take them of.
       C window[kDown][kUp][kColumnTerms], row_sum[kDown][kUp];
 #pragma unroll
@@ -332,11 +339,11 @@ __global__ void __launch_bounds__(kStripThreads<T>, strip_blocks<T>(kTaps))
 #pragma unroll
           for (int n = 0; n < kColumnTerms; ++n) {
             window[d][i][n] = i == 1 && delay_x ? seen[(n + 1) % kWindow] : seen[n];
-            if (kSeparable) row_sum[d][i] += window[d][i][n] * taps.x[n * kUp + i];
+            if (kSeparable) row_sum[d][i] += window[d][i][n] * taps[kTaps + n * kUp + i];
           }
         }
         row += a.pitch;
-        offset = (offset + a.columns.in) & (V - 1);
+        offset = (offset + a.columns.in) & (kSector<T> - 1);
       }
       // Adds the rows' terms with their m-th tap to an output in row i, column j of the unit.
       const auto add = [&](C sum, int i, int j, int m) {
@@ -344,11 +351,11 @@ __global__ void __launch_bounds__(kStripThreads<T>, strip_blocks<T>(kTaps))
         for (int d = 0; d < kDown; ++d) {
           const int tap = (m * kDown + d) * kUp + i;
           if constexpr (kSeparable) {
-            sum += row_sum[d][j] * taps.y[tap];
+            sum += row_sum[d][j] * taps[tap];
           } else {
 #pragma unroll
             for (int n = 0; n < kColumnTerms; ++n) {
-              sum += window[d][j][n] * taps.all[tap][n * kUp + j];
+              sum += window[d][j][n] * taps[tap * kTaps + n * kUp + j];
             }
           }
         }

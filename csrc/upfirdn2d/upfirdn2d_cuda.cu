@@ -41,31 +41,20 @@ StripAxis strip_axis(int64_t in, int64_t out, int up, int64_t pad) {
   return axis;
 }
 
-// How the threads of a block fetch a batch of rows: as many rows as fit, with as little as possible
-// for each thread to do.
+// How the threads of a block fetch a batch of rows: as many rows as they can hold.
 template <typename T>
 bool plan_batches(StripArgs<T>* a, int width, int height, int inputs, int down, int* shared_bytes) {
   constexpr int V = kStripVector<T>;
-  const int threads = width * height;
-  a->row_vectors = static_cast<int>(ceil_div(inputs + V - 1, V));
+  a->row_vectors = static_cast<int>(ceil_div(inputs + kSector<T> - 1, V));
   a->pitch = a->row_vectors * V;
   for (int rows = kMostBatchRows; rows >= down; rows /= 2) {
-    int best = kStripPacks + 1;
-    for (int group = 1; group <= threads && group < 2 * a->row_vectors; group *= 2) {
-      const int row_rounds = static_cast<int>(ceil_div(a->row_vectors, group));
-      const int rounds = row_rounds * static_cast<int>(ceil_div(height * rows, threads / group));
-      if (rounds >= best && !(rounds == best && group <= 32)) continue;
-      best = rounds;
-      a->rounds = rounds;
-      a->row_rounds = row_rounds;
-      a->group_log2 = log2_of(group);
-    }
+    a->group = width / rows;
+    a->batch_rows_log2 = log2_of(rows);
     // Planes side by side in a warp shall not meet in the banks.
     a->plane_pitch = rows * a->pitch;
     while (width < 32 && a->plane_pitch % 32 != width) a->plane_pitch += V;
-    a->batch_rows_log2 = log2_of(rows);
     *shared_bytes = 2 * height * a->plane_pitch * static_cast<int>(sizeof(Compute<T>));
-    if (best <= kStripPacks && *shared_bytes <= kMostShared) return true;
+    if (a->group * kStripPacks >= a->row_vectors && *shared_bytes <= kMostShared) return true;
   }
   return false;
 }
@@ -86,11 +75,9 @@ bool try_strip(const Upfirdn2dCudaCall& call, const Taps& taps, cudaStream_t str
       call.channels,
       EpilogueMath<T>(call.epilogue != nullptr ? *call.epilogue : DeviceEpilogue()),
   };
-  constexpr int V = kStripVector<T>;
   constexpr int kThreads = kStripThreads<T>;
   if (reinterpret_cast<uintptr_t>(call.x) % sizeof(T) != 0) return false;
-  a.misaligned =
-      static_cast<int>(reinterpret_cast<uintptr_t>(call.x) % (V * sizeof(T)) / sizeof(T));
+  a.misaligned = static_cast<int>(reinterpret_cast<uintptr_t>(call.x) % 32 / sizeof(T));
   a.pairs = up == 2 && p.out_w % 2 == 0 && is_aligned<T>(call.y, 2);
 
   // Threads side by side: a power of two below a warp, else whole warps.
