@@ -1,5 +1,4 @@
 #include "common/cuda_backend.h"
-
 #include "common/cuda_launch.cuh"
 
 // The only symbol that a library of CUDA kernels shows (CudaBackend of common/cuda_backend.h).

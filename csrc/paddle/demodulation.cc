@@ -15,9 +15,9 @@
 //   to W: 2 W * (t^T S^2 + p^T a) + 2 v * R
 //
 // E and Q are computed anew for every gradient: with E as a second output that the gradient reads,
-// Paddle records no second order. The sums over taps are kernels, because Paddle's composition spends
-// more time on them (a broadcast multiplication) than the convolution of a small layer takes. The
-// rest is Paddle's, on matrices of one number per channel and sample.
+// Paddle records no second order. The sums over taps are kernels, because Paddle's composition
+// spends more time on them (a broadcast multiplication) than the convolution of a small layer
+// takes. The rest is Paddle's, on matrices of one number per channel and sample.
 #include <vector>
 
 #include "modulated_conv2d/weight_energy.h"
