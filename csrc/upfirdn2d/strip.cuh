@@ -397,44 +397,36 @@ template <typename T>
 void launch_strip(const StripLaunch& launch, const StripArgs<T>& args, int up, int down, int taps,
                   bool epilogue);
 
-template <typename T, int kUp, int kDown, int kTaps, bool kEpilogue>
-void launch_strip_of(const StripLaunch& l, const StripArgs<T>& args) {
-  // Four taps are combined to a two-dimensional filter, whether it was one or not: it is short.
-  strip_kernel<T, kUp, kDown, kTaps, (kTaps > 4), kEpilogue>
-      <<<l.grid, l.block, l.shared_bytes, l.stream>>>(args);
-}
-
+// Four taps are combined to a two-dimensional filter, whether it was one or not: it is short.
 template <typename T, int kTaps, bool kEpilogue>
 void launch_strip_factors(const StripLaunch& l, const StripArgs<T>& args, int up, int down) {
+  constexpr bool kSeparable = kTaps > 4;
+  const auto launch = [&](auto kernel) {
+    kernel<<<l.grid, l.block, l.shared_bytes, l.stream>>>(args);
+  };
   if (up == 2) {
-    launch_strip_of<T, 2, 1, kTaps, kEpilogue>(l, args);
+    launch(strip_kernel<T, 2, 1, kTaps, kSeparable, kEpilogue>);
   } else if (down == 2) {
-    launch_strip_of<T, 1, 2, kTaps, kEpilogue>(l, args);
+    launch(strip_kernel<T, 1, 2, kTaps, kSeparable, kEpilogue>);
   } else {
-    launch_strip_of<T, 1, 1, kTaps, kEpilogue>(l, args);
+    launch(strip_kernel<T, 1, 1, kTaps, kSeparable, kEpilogue>);
   }
 }
 
-template <typename T, bool kEpilogue>
-void launch_strip_taps(const StripLaunch& l, const StripArgs<T>& args, int up, int down, int taps) {
-  switch (taps) {
-    case 4:
-      return launch_strip_factors<T, 4, kEpilogue>(l, args, up, down);
-    case 6:
-      return launch_strip_factors<T, 6, kEpilogue>(l, args, up, down);
-    case 8:
-      return launch_strip_factors<T, 8, kEpilogue>(l, args, up, down);
-    default:
-      return launch_strip_factors<T, 12, kEpilogue>(l, args, up, down);
-  }
-}
-
+// The table of filters; strip_supports() knows it too.
 #define PYGAN_DEFINE_LAUNCH_STRIP(T)                                                            \
   template <>                                                                                   \
   void launch_strip(const StripLaunch& l, const StripArgs<T>& args, int up, int down, int taps, \
                     bool epilogue) {                                                            \
-    epilogue ? launch_strip_taps<T, true>(l, args, up, down, taps)                              \
-             : launch_strip_taps<T, false>(l, args, up, down, taps);                            \
+    if (epilogue) {                                                                             \
+      launch_strip_factors<T, 4, true>(l, args, up, down);                                      \
+    } else if (taps == 4) {                                                                     \
+      launch_strip_factors<T, 4, false>(l, args, up, down);                                     \
+    } else if (taps == 8) {                                                                     \
+      launch_strip_factors<T, 8, false>(l, args, up, down);                                     \
+    } else {                                                                                    \
+      launch_strip_factors<T, 12, false>(l, args, up, down);                                    \
+    }                                                                                           \
     check_launch("upfirdn2d");                                                                  \
   }
 

@@ -130,9 +130,9 @@ bool strip_supports(const Upfirdn2dCudaCall& call) {
                                std::abs(p.pad_x0)}) < kLargest;
   const bool factors = p.up_x == p.up_y && p.down_x == p.down_y && p.up_x <= 2 && p.down_x <= 2 &&
                        p.up_x * p.down_x <= 2;
+  const bool long_filter = p.separable && (p.taps_w == 8 || p.taps_w == 12);
   const bool filter =
-      p.taps_h == p.taps_w &&
-      (p.taps_w == 4 || (p.separable && (p.taps_w == 6 || p.taps_w == 8 || p.taps_w == 12)));
+      p.taps_h == p.taps_w && (p.taps_w == 4 || (long_filter && call.epilogue == nullptr));
   return small && factors && filter;
 }
 
