@@ -103,6 +103,7 @@ class SharedHazards {
   // the warps in the low half.
   using Readers = uint64_t;
 
+  bool LoadGranules(const Warp& warp, const uint64_t* offsets);
   void LoadLane(Warp& warp, const Instruction& instruction, int lane, uint64_t offset, int bytes,
                 bool several);
   bool StoreLane(Warp& warp, const Instruction& instruction, int lane, uint64_t offset, int bytes);

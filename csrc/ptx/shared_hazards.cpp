@@ -13,14 +13,20 @@ constexpr uint64_t MakeReaders(Stamp stamp, int warp) {
 }
 constexpr Stamp StampOf(uint64_t readers) { return static_cast<Stamp>(readers >> 32); }
 
-// Adds a reader to readers that are not ordered before it.
+// Adds a reader to readers that are not ordered before it. Free of branches: see Load.
 uint64_t MergeReaders(uint64_t readers, uint64_t mine) {
+  constexpr Stamp kWho = kThreadMask | kSeveralBit;
   const Stamp old = StampOf(readers), now = StampOf(mine);
-  const bool same = ((old ^ now) & (kThreadMask | kSeveralBit)) == 0;
-  const Stamp who = same ? now & (kThreadMask | kSeveralBit) : kSeveralBit;
-  const Stamp time = std::max(old >> kClockShift, now >> kClockShift);
-  return static_cast<uint64_t>(time << kClockShift | who) << 32 |
-         static_cast<uint32_t>(readers | mine);
+  const Stamp who = ((old ^ now) & kWho) == 0 ? now & kWho : kSeveralBit;
+  const Stamp time = (old > now ? old : now) >> kClockShift << kClockShift;
+  return static_cast<uint64_t>(time | who) << 32 | static_cast<uint32_t>(readers | mine);
+}
+
+// True when lane i accesses the bytes that follow lane i - 1's.
+bool AreConsecutive(const uint64_t* offsets, int bytes) {
+  bool consecutive = true;
+  for (int l = 0; l < kLanes; ++l) consecutive &= offsets[l] == offsets[0] + l * bytes;
+  return consecutive;
 }
 
 }  // namespace
@@ -170,29 +176,69 @@ inline bool SharedHazards::StoreLane(Warp& warp, const Instruction& instruction,
   return overwrites;
 }
 
+// A full warp loads one granule per lane, wherever. False when something is not in order. The loops
+// vectorise; lanes that share a granule may then lose their mark, which is put right at the end.
+bool SharedHazards::LoadGranules(const Warp& warp, const uint64_t* offsets) {
+  const Stamp floor = clocks.Floor(warp.id), now = clocks.Now(warp.id, 0);
+  const Stamp several = (now >> kClockShift << kClockShift) | kSeveralBit;
+  const Stamp* writers = writers_.data();
+  Readers* readers = readers_.data();
+  uint32_t granules[kLanes], disordered = 0, unsettled = 0;
+  for (int l = 0; l < kLanes; ++l) granules[l] = static_cast<uint32_t>(offsets[l]) >> shift_;
+  for (int l = 0; l < kLanes; ++l) {
+    const Readers before = readers[granules[l]];
+    disordered |= writers[granules[l]] - 1 >= floor - 1;
+    unsettled |= StampOf(before) < several;
+    unsettled |= ~static_cast<uint32_t>(before) >> warp.id & 1;
+  }
+  if (disordered) return false;
+  // Most loads repeat: several lanes of this warp are known to have read it since they
+  // synchronised.
+  if (!unsettled) return true;
+  const Readers lane0 = MakeReaders(now, warp.id);
+#pragma GCC ivdep
+  for (int l = 0; l < kLanes; ++l) {
+    const Readers before = readers[granules[l]];
+    const Readers mine = lane0 + (static_cast<Readers>(l) << 32);
+    const Readers merged = MergeReaders(before, mine);
+    readers[granules[l]] = StampOf(before) < floor ? mine : merged;
+  }
+  uint32_t lost = 0;
+  for (int l = 0; l < kLanes; ++l) {
+    const Stamp who = StampOf(readers[granules[l]]) & (kThreadMask | kSeveralBit);
+    lost |= who != ((now & kThreadMask) + l) && !(who & kSeveralBit) ? 1u : 0u;
+  }
+  if (!lost) return true;
+  for (int l = 0; l < kLanes; ++l) {
+    Readers& record = readers[granules[l]];
+    record = MergeReaders(record, lane0 + (static_cast<Readers>(l) << 32));
+  }
+  return true;
+}
+
 void SharedHazards::Load(Warp& warp, const Instruction& instruction, uint32_t mask,
                          const uint64_t* offsets, int bytes) {
   const int first = FirstLane(mask);
   if (mask == kAllLanes) {
-    bool consecutive = true;
-    for (int l = 0; l < kLanes; ++l) consecutive &= offsets[l] == offsets[0] + l * bytes;
     const int lane_shift = __builtin_ctz(bytes) - shift_;
-    if (consecutive && lane_shift >= 0) {
+    if (lane_shift >= 0 && AreConsecutive(offsets, bytes)) {
       const Stamp floor = clocks.Floor(warp.id);
       const int granules = kLanes << lane_shift;
       const Stamp* writers = &writers_[offsets[0] >> shift_];
       Readers* readers = &readers_[offsets[0] >> shift_];
       bool in_order = true;
-      for (int i = 0; i < granules; ++i) {
-        in_order &= writers[i] - 1 < floor - 1 && StampOf(readers[i]) < floor;
-      }
+      for (int i = 0; i < granules; ++i) in_order &= writers[i] - 1 < floor - 1;
       if (in_order) {
-        const Readers mine = MakeReaders(clocks.Now(warp.id, 0), warp.id);
+        const Readers lane0 = MakeReaders(clocks.Now(warp.id, 0), warp.id);
         for (int i = 0; i < granules; ++i) {
-          readers[i] = mine + (static_cast<Readers>(i >> lane_shift) << 32);
+          const Readers mine = lane0 + (static_cast<Readers>(i >> lane_shift) << 32);
+          const Readers merged = MergeReaders(readers[i], mine);
+          readers[i] = StampOf(readers[i]) < floor ? mine : merged;
         }
         return;
       }
+    } else if (lane_shift == 0 && LoadGranules(warp, offsets)) {
+      return;
     }
   }
   bool same = true;
@@ -207,10 +253,8 @@ void SharedHazards::Load(Warp& warp, const Instruction& instruction, uint32_t ma
 uint32_t SharedHazards::Store(Warp& warp, const Instruction& instruction, uint32_t mask,
                               const uint64_t* offsets, int bytes) {
   if (mask == kAllLanes) {
-    bool consecutive = true;
-    for (int l = 0; l < kLanes; ++l) consecutive &= offsets[l] == offsets[0] + l * bytes;
     const int lane_shift = __builtin_ctz(bytes) - shift_;
-    if (consecutive && lane_shift >= 0) {
+    if (lane_shift >= 0 && AreConsecutive(offsets, bytes)) {
       const Stamp floor = clocks.Floor(warp.id);
       const int granules = kLanes << lane_shift;
       Stamp* writers = &writers_[offsets[0] >> shift_];
