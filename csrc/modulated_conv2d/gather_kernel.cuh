@@ -49,6 +49,7 @@ struct GatherTile {
   static constexpr int kWarpsAlongPixels = kWarpPixels;
   static constexpr int kThreads = 32 * kWarpRows * kWarpPixels;
   static constexpr int kStages = kStageCount;
+  static constexpr bool kUnrolls = M::kRows * M::kPixels < 64 * 64;
   static constexpr int kStageBytes = (kRows + kPixels) * kChunkBytes;
   static constexpr int kResultBytes = 16 * M::kPixels * sizeof(typename M::Sum);  // per warp
   static constexpr int kSharedBytes = kStages * kStageBytes > kThreads / 32 * kResultBytes
@@ -96,15 +97,17 @@ struct ChunkLoader {
     }
   }
 
+  // Into the slot that lies kSlot + `slot` bytes on.
+  template <int kSlot>
   __device__ __forceinline__ void copy(uint32_t slot) const {
     const uint32_t at = to + slot;
     unrolled<kWeightCopies>([&](auto index) {
       constexpr int k = decltype(index)::value;
-      cp_async_16<k * kRowsPerRound * kChunkBytes>(at, w[k]);
+      cp_async_16<kSlot + k * kRowsPerRound * kChunkBytes>(at, w[k]);
     });
     unrolled<kPixelCopies>([&](auto index) {
       constexpr int k = decltype(index)::value;
-      cp_async_16<(Tile::kRows + k * kRowsPerRound) * kChunkBytes>(at, x[k]);
+      cp_async_16<kSlot + (Tile::kRows + k * kRowsPerRound) * kChunkBytes>(at, x[k]);
     });
   }
 
@@ -259,7 +262,7 @@ __global__ void __launch_bounds__(Tile::kThreads)
                              shared_address(shared));
 #pragma unroll
     for (int k = 0; k < Tile::kStages - 1; ++k) {
-      if (k < chunks) loader.copy(k * Tile::kStageBytes);
+      if (k < chunks) loader.template copy<0>(k * Tile::kStageBytes);
       loader.advance(g);
       cp_async_commit();
     }
@@ -268,7 +271,7 @@ __global__ void __launch_bounds__(Tile::kThreads)
       return at + Tile::kStageBytes == kEnd ? 0 : at + Tile::kStageBytes;
     };
     const auto copy_next = [&] {
-      loader.copy(fill);
+      loader.template copy<0>(fill);
       loader.advance(g);
       fill = next(fill);
     };
@@ -278,28 +281,39 @@ __global__ void __launch_bounds__(Tile::kThreads)
       typename M::Fragments even, odd;
       cp_async_wait<Tile::kStages - 2>();
       __syncthreads();
-      sums.load(even, 0, 0);
-      const auto multiply_chunk = [&](bool more) {
-        cp_async_commit();
-        sums.multiply(even);
-        // All warps have loaded what they need of this slot; the next one has arrived.
-        cp_async_wait<Tile::kStages - 2>();
-        __syncthreads();
-        if (more) slot = next(slot);
-        sums.load(even, slot, 0);
-        sums.multiply(odd);
-      };
+      sums.template load<0>(even, 0, 0);
       int k = 0;
+      if constexpr (Tile::kUnrolls) {
 #pragma unroll 1
-      for (; k < last_copy; ++k) {
-        sums.load(odd, slot, 1);
-        copy_next();
-        multiply_chunk(true);
+        for (; k + Tile::kStages <= last_copy; k += Tile::kStages) {
+          // A round through the slots, so that their places are constants: where a chunk is few
+          // products, finding the next slot would be a fair part of the work.
+          unrolled<Tile::kStages>([&](auto index) {
+            constexpr int s = decltype(index)::value, kCount = Tile::kStages;
+            sums.template load<s * Tile::kStageBytes>(odd, 0, 1);
+            loader.template copy<(s + kCount - 1) % kCount * Tile::kStageBytes>(0);
+            loader.advance(g);
+            cp_async_commit();
+            sums.multiply(even);
+            // All warps have loaded what they need of this slot; the next one has arrived.
+            cp_async_wait<Tile::kStages - 2>();
+            __syncthreads();
+            sums.template load<(s + 1) % kCount * Tile::kStageBytes>(even, 0, 0);
+            sums.multiply(odd);
+          });
+        }
       }
 #pragma unroll 1
       for (; k < chunks; ++k) {
-        sums.load(odd, slot, 1);
-        multiply_chunk(k + 1 < chunks);
+        sums.template load<0>(odd, slot, 1);
+        if (k < last_copy) copy_next();
+        cp_async_commit();
+        sums.multiply(even);
+        cp_async_wait<Tile::kStages - 2>();
+        __syncthreads();
+        if (k + 1 < chunks) slot = next(slot);
+        sums.template load<0>(even, slot, 0);
+        sums.multiply(odd);
       }
     } else {
 #pragma unroll 1

@@ -63,15 +63,17 @@ struct TensorMultiplier {
     }
   }
 
+  // From the slot that lies kSlot + `slot` bytes on.
+  template <int kSlot>
   __device__ __forceinline__ void load(Fragments& f, uint32_t slot, int step) const {
     const uint32_t a = a_at[step] + slot, b = b_at[step] + slot;
     unrolled<kRows / 16>([&](auto index) {
       constexpr int i = decltype(index)::value;
-      ldmatrix_x4<i * 16 * kChunkBytes>(f.a[i], a);
+      ldmatrix_x4<kSlot + i * 16 * kChunkBytes>(f.a[i], a);
     });
     unrolled<kPixels / 16>([&](auto index) {
       constexpr int j = decltype(index)::value;
-      ldmatrix_x4<j * 16 * kChunkBytes>(f.b[j], b);
+      ldmatrix_x4<kSlot + j * 16 * kChunkBytes>(f.b[j], b);
     });
   }
 
