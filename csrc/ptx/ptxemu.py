@@ -76,7 +76,9 @@ def _load_library() -> ctypes.CDLL:
         "device_attribute": (ctypes.c_int, [ctypes.c_int]),
     }
     for name, (result, arguments) in signatures.items():
-        function = getattr(library, "ptxemu_" + name)
+        function = getattr(library, "ptxemu_" + name, None)
+        if function is None:
+            raise ImportError(f"{path} is out of date: build it again with `make emulator`")
         function.restype, function.argtypes = result, arguments
     return library
 
