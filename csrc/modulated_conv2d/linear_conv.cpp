@@ -107,13 +107,20 @@ void linear_grads(T* dx, T* dw, const T* x, const T* w, const T* s, const T* dy,
   t_last_path = conv_last_path();
 }
 
+namespace {
+
+// Positions of a kernel that may move by `room` pixels, in steps; none where it does not fit.
+int64_t strided_size(int64_t room, int step) { return room < 0 ? 0 : room / step + 1; }
+
+}  // namespace
+
 void infer_output_size(LinearConv& c) {
   const int64_t reach_y = int64_t{c.kh - 1} * c.dilation_y + 1;
   const int64_t reach_x = int64_t{c.kw - 1} * c.dilation_x + 1;
   switch (c.mode) {
     case ConvMode::conv:
-      c.oh = (c.h + c.pad_top + c.pad_bottom - reach_y) / c.stride_y + 1;
-      c.ow = (c.w + c.pad_left + c.pad_right - reach_x) / c.stride_x + 1;
+      c.oh = strided_size(c.h + c.pad_top + c.pad_bottom - reach_y, c.stride_y);
+      c.ow = strided_size(c.w + c.pad_left + c.pad_right - reach_x, c.stride_x);
       break;
     case ConvMode::transposed:
       c.oh = (c.h - 1) * c.stride_y + reach_y - c.pad_top - c.pad_bottom;
@@ -124,8 +131,8 @@ void infer_output_size(LinearConv& c) {
       c.ow = (c.w - 1) * c.stride_x + c.kw + c.fir_left + c.fir_right - (c.fir_w - 1);
       break;
     case ConvMode::down:
-      c.oh = (c.h + c.fir_top + c.fir_bottom - (c.fir_h - 1) - c.kh) / c.stride_y + 1;
-      c.ow = (c.w + c.fir_left + c.fir_right - (c.fir_w - 1) - c.kw) / c.stride_x + 1;
+      c.oh = strided_size(c.h + c.fir_top + c.fir_bottom - (c.fir_h - 1) - c.kh, c.stride_y);
+      c.ow = strided_size(c.w + c.fir_left + c.fir_right - (c.fir_w - 1) - c.kw, c.stride_x);
       break;
   }
   if (c.oh < 1 || c.ow < 1) {

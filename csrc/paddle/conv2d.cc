@@ -209,7 +209,15 @@ struct Call {
     const auto alpha = arguments.attribute<int64_t>();
     const auto gain = arguments.attribute<int64_t>();
     const auto clamp = arguments.attribute<int64_t>();
-    return parse(numbers, alpha, gain, clamp);
+    Spec spec = parse(numbers, alpha, gain, clamp);
+    // The slope is read off y: what reached the clamp must compare equal to it after rounding.
+    if (is_half(x.dtype()) && spec.act.clamp >= 0) {
+      dispatch_floating(kOp, x.dtype(), [&](auto rounded) {
+        from_float(static_cast<float>(spec.act.clamp), &rounded);
+        spec.act.clamp = to_float(rounded);
+      });
+    }
+    return spec;
   }
   Inputs inputs(Device& device, bool widen, LinearConv* conv) const {
     return prepare(device, widen, x, w, s, d, noise, strength, bias, filter, conv);

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import convolve2d, correlate2d
 
-from pygan.ops import conv2d, conv_transpose2d
+from pygan.ops import conv2d, conv2d_resample, conv_transpose2d
 from tests.gradcheck import check_gradients, check_retain_graph
 
 IMPLS = ["native", "ref"]
@@ -236,3 +236,15 @@ def test_retain_graph():
 def test_errors_say_what_came_and_what_is_legal(call, message):
     with pytest.raises((ValueError, TypeError), match=message):
         call(paddle.ones([1, 2, 5, 5]), paddle.ones([2, 2, 3, 3]))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_halves_have_no_gradient_where_they_are_clamped(dtype):
+    # 1.1 lies between two numbers of either type: y is the lower one, below the clamp as given.
+    x = paddle.full([1, 2, 3, 3], 8.0).astype(dtype)
+    w = paddle.ones([2, 2, 1, 1]).astype(dtype)
+    x.stop_gradient = w.stop_gradient = False
+    y = conv2d_resample(x, w, act="lrelu", clamp=1.1, impl="native")
+    gx, gw = paddle.grad([y.astype("float32").sum()], [x, w])
+    assert not gx.astype("float32").abs().sum().item()
+    assert not gw.astype("float32").abs().sum().item()
