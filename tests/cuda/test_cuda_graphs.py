@@ -44,6 +44,7 @@ def test_the_runtime_refuses_to_wait_during_a_capture() -> None:
     with captured():
         assert library.cudaDeviceSynchronize() == 900  # cudaErrorStreamCaptureUnsupported
         assert library.cudaMalloc(ctypes.byref(ctypes.c_void_p()), ctypes.c_size_t(64)) == 900
+    assert library.cudaGetLastError() == 900
     assert library.cudaDeviceSynchronize() == 0
 
 

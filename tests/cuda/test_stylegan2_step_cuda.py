@@ -22,4 +22,4 @@ def test_step_equals_the_cpu(phase: str) -> None:
     for key, value in expected.items():
         scale = max(np.abs(value).max(), 1e-6)
         error = np.abs(actual[key] - value).max() / scale
-        assert error < 2e-4, f"{phase}: {key} is off by {error:.2g} of its largest value"
+        assert error < 1e-3, f"{phase}: {key} is off by {error:.2g} of its largest value"
