@@ -42,7 +42,7 @@ struct Meeting {
 };
 
 template <typename T, bool kEpilogue>
-__global__ void __launch_bounds__(kWidth* kHeight) direct_kernel(const DirectArgs<T> a) {
+__global__ void __launch_bounds__(kWidth* kHeight, 4) direct_kernel(const DirectArgs<T> a) {
   using C = Compute<T>;
   const int64_t column = int64_t{blockIdx.x} * kWidth + threadIdx.x;
   if (column >= a.columns.out) return;

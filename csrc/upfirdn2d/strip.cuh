@@ -18,6 +18,7 @@
 #pragma once
 
 #include <climits>
+#include <cstring>
 
 #include "common/cuda_launch.cuh"
 #include "common/device_epilogue.cuh"
@@ -95,8 +96,10 @@ __device__ __forceinline__ void store_pair(__half* p, float a, float b) {
   *reinterpret_cast<__half2*>(p) = __floats2half2_rn(a, b);
 }
 __device__ __forceinline__ void store_pair(__nv_bfloat16* p, float a, float b) {
-  *reinterpret_cast<uint32_t*>(p) = uint32_t{__bfloat16_as_ushort(__float2bfloat16_rn(a))} |
-                                    uint32_t{__bfloat16_as_ushort(__float2bfloat16_rn(b))} << 16;
+  const __nv_bfloat16 both[2] = {__float2bfloat16_rn(a), __float2bfloat16_rn(b)};
+  uint32_t bits;
+  memcpy(&bits, both, sizeof(bits));
+  *reinterpret_cast<uint32_t*>(p) = bits;
 }
 
 // The vectors of a batch of input rows, between global and shared memory. The threads that compute
@@ -213,12 +216,12 @@ __device__ __forceinline__ Compute<T> strip_tap(const StripArgs<T>& a, int i) {
 
 // Blocks that a multiprocessor must be able to hold: what limits the registers of a thread.
 template <typename T>
-__host__ __device__ constexpr int strip_blocks(int taps) {
-  return sizeof(T) == 8 ? 3 : taps > 4 ? 2 : 3;
+__host__ __device__ constexpr int strip_blocks(int up, int taps) {
+  return sizeof(T) == 8 ? 3 : up == 2 || taps > 4 ? 2 : 3;
 }
 
 template <typename T, int kUp, int kDown, int kTaps, bool kSeparable, bool kEpilogue>
-__global__ void __launch_bounds__(kStripThreads<T>, strip_blocks<T>(kTaps))
+__global__ void __launch_bounds__(kStripThreads<T>, strip_blocks<T>(kUp, kTaps))
     strip_kernel(const StripArgs<T> a) {
   using C = Compute<T>;
   constexpr int kRowTerms = kTaps / (kUp * kDown);  // steps that an output takes
