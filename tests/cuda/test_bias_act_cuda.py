@@ -178,9 +178,12 @@ def test_extreme_values(act: str) -> None:
     x = paddle.to_tensor(u.astype(np.float32), stop_gradient=False)
     y = bias_act(x, act=act, gain=GAIN, alpha=ALPHA, impl="native")
     (dx,) = paddle.grad([y], [x])
-    f, f1, _ = (a.astype(np.float64) for a in jet(act, u))
-    np.testing.assert_allclose(y.numpy()[:-1], GAIN * f[:-1], rtol=3e-7, atol=1e-37)
-    np.testing.assert_allclose(dx.numpy()[:8], GAIN * f1[:8], rtol=1e-6, atol=1e-37)
+    with np.errstate(all="ignore"):
+        f, f1, _ = jet(act, u)
+    # exp() gives zero where its value is no normal number; swish multiplies that by 88.
+    vanishing = 2e-36
+    np.testing.assert_allclose(y.numpy()[:-1], GAIN * f[:-1], rtol=3e-7, atol=vanishing)
+    np.testing.assert_allclose(dx.numpy()[:8], GAIN * f1[:8], rtol=1e-6, atol=vanishing)
     assert np.isnan(dx.numpy()[8]) or act in ("linear", "relu", "lrelu")
     assert y.numpy()[-1] == GAIN * f[-1]
 
@@ -207,8 +210,8 @@ def test_one_pass_over_memory_without_hazards() -> None:
         assert stats["divergent_barriers"] == 0
     forward = launches[0]["stats"]
     moved = forward["global_load"]["sectors"] + forward["global_store"]["sectors"]
-    # x and y once; the noise, small beside a real number of channels, once for each line here.
-    assert 32 * moved <= 4 * int(np.prod(shape)) * 3 + 4096
+    # x and y once; so small a call reads the noise for each of its few channels.
+    assert 32 * moved <= 3.1 * 4 * np.prod(shape)
 
 
 def test_large_calls_share_the_noise() -> None:
