@@ -15,7 +15,7 @@ namespace device {
 namespace {
 
 // Threads for which sharing what belongs to a column is worth more than still more threads.
-constexpr int64_t kEnoughThreads = 96 * 1024;
+constexpr int64_t kEnoughThreads = 64 * 1024;
 // Lines whose column sums are added in registers at least, so that writing and reading them stays
 // small beside the sweep.
 constexpr int64_t kFewestLinesSummed = 4;
