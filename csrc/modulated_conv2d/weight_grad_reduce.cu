@@ -12,6 +12,14 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kColumns = 32;  // of a block's tile
 
+// Elements of shared memory per row of a tile. Written along columns, whose distance is odd, and
+// read back either along the row or, if rows and columns are exchanged, from row to row: these
+// start `taps` banks apart, so that neighbours of the result lie in neighbouring banks (four apart
+// for one tap, with four columns between them).
+__host__ __device__ constexpr int row_pitch(int taps) {
+  return kColumns * (taps | 1) + (taps == 1 ? 4 : taps);
+}
+
 struct ReduceArgs {
   int64_t splits, split_size, rows, columns;  // of the partial result
   int groups, row_tiles, column_tiles, tile_rows;
@@ -23,7 +31,7 @@ __global__ void __launch_bounds__(kThreads)
     reduce_weights_kernel(T* dw, const Compute<T>* partial, const ReduceArgs a) {
   using C = Compute<T>;
   extern __shared__ __align__(16) char shared[];
-  C* tile = reinterpret_cast<C*>(shared);  // [tile_rows][kColumns][taps, and one if even]
+  C* tile = reinterpret_cast<C*>(shared);  // [tile_rows][kColumns][taps]
   const int taps = static_cast<int>(a.weights.taps), pitch = taps | 1;
   unsigned block = blockIdx.x;
   const int column0 = block % a.column_tiles * kColumns;
@@ -41,7 +49,8 @@ __global__ void __launch_bounds__(kThreads)
     C sum = 0;
 #pragma unroll 4
     for (int64_t split = 0; split < a.splits; ++split) sum += from[split * a.split_size];
-    tile[place * pitch + (a.weights.mirrored ? taps - 1 - tap : tap)] = sum;
+    tile[place / kColumns * row_pitch(taps) + place % kColumns * pitch +
+         (a.weights.mirrored ? taps - 1 - tap : tap)] = sum;
   }
   __syncthreads();
 
@@ -55,7 +64,7 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t at = a.weights.exchanged
                            ? (group * a.weights.columns + column) * a.weights.rows + row
                            : (group * a.weights.rows + row) * a.weights.columns + column;
-    dw[at * taps + tap] = store_value<T>(tile[(i * kColumns + j) * pitch + tap]);
+    dw[at * taps + tap] = store_value<T>(tile[i * row_pitch(taps) + j * pitch + tap]);
   }
 }
 
@@ -70,7 +79,8 @@ void reduce_weights(void* dw, const PartialWeights& partial, const CudaConv& con
   a.columns = partial.columns;
   a.split_size = s.taps() * s.groups * partial.rows * partial.columns;
   a.groups = static_cast<int>(s.groups);
-  const int64_t row_bytes = kColumns * (s.taps() | 1) * (conv.storage == Storage::float64 ? 8 : 4);
+  const int64_t row_bytes =
+      row_pitch(static_cast<int>(s.taps())) * (conv.storage == Storage::float64 ? 8 : 4);
   a.tile_rows = static_cast<int>(std::clamp<int64_t>(48 * 1024 / row_bytes, 1, 8));
   a.row_tiles = static_cast<int>(ceil_div(s.co_per_group(), a.tile_rows));
   a.column_tiles = static_cast<int>(ceil_div(s.ci_per_group(), kColumns));
