@@ -9,9 +9,9 @@
 //   2. One launch multiplies them, for forward and input gradient with the epilogue on the way out
 //      (gather_gemm.cu); the weight gradient splits its long sum over blocks and adds the parts in
 //      a fixed order in one more launch (weight_grad.cu).
-// 1x1 convolutions with at most four channels on one side (pointwise_few.cuh) work on tensors as they
-// lie. What does not fit (more than kMaxTaps taps) takes the direct kernels (direct.cu), one thread
-// per result.
+// 1x1 convolutions with at most four channels on one side (pointwise_few.cuh) work on tensors as
+// they lie. What does not fit (more than kMaxTaps taps) takes the direct kernels (direct.cu), one
+// thread per result.
 #pragma once
 
 #include "common/cuda_context.h"
