@@ -21,6 +21,7 @@ from pygan.ops._native import (
     no_weight_gradients,
     set_conv_path,
 )
+from pygan.ops._tuner import tuning_report
 from pygan.ops.bias_act import bias_act
 from pygan.ops.conv2d import conv2d, conv_transpose2d
 from pygan.ops.conv2d_resample import conv2d_resample
@@ -42,6 +43,7 @@ __all__ = [
     "no_weight_gradients",
     "set_conv_path",
     "setup_filter",
+    "tuning_report",
     "upfirdn2d",
     "upsample2d",
 ]

@@ -30,6 +30,10 @@ _TEXTS = (
     "asked_conv_path",
     "onednn_status",
 )
+# For `impl`, between pygan's own functions: the composition of _composed.py.
+COMPOSED = "composition of Paddle's operators, for inference"
+# Whether float32 may multiply in TF32, as csrc/paddle/device.cc reads it; set by `allow_tf32`.
+tf32 = os.environ.get("PYGAN_TF32", "").startswith("1")
 _BUILD_HINT = "Build them with: pip install --no-build-isolation -e . (in a pygan checkout)"
 
 _lock = threading.Lock()
@@ -130,7 +134,9 @@ def allow_tf32(allowed: bool) -> bool:
     lib = library()
     if lib is None:
         raise RuntimeError(f"pygan.ops.allow_tf32: {_reason}")
-    return bool(lib.pygan_set_tf32(int(bool(allowed))))
+    global tf32
+    tf32 = bool(allowed)
+    return bool(lib.pygan_set_tf32(int(tf32)))
 
 
 def library() -> Optional[ctypes.CDLL]:
@@ -158,7 +164,7 @@ def use_native(impl: str, op: str, x: paddle.Tensor) -> bool:
     'auto' takes the compiled operator where there is one for x's device, and otherwise the
     reference, with one warning per operator that says why. 'native' raises instead of falling back.
     """
-    if impl == "ref":
+    if impl == "ref" or impl == COMPOSED:
         return False
     if impl not in ("auto", "native"):
         raise ValueError(

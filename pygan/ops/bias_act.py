@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import math
 from numbers import Real
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import paddle
 import paddle.nn.functional as F
 
-from pygan.ops import _native
+from pygan.ops import _native, _tuner
 from pygan.ops._checks import FLOATING, check_one_of, is_tensor
 
 _IS_PADDLE_2 = paddle.__version__.startswith("2.")
@@ -138,6 +138,14 @@ def bias_act(
         axis = _check(x, b, axis, scale, noise)
     if strength is not None:
         _check_strength(noise, strength)
+    if _tuner.tuner is not None and impl == "auto":
+        impl = _tuner.tuner.choose(
+            "bias_act",
+            (x, b, scale, noise, strength),
+            (axis, form.act, form.gain == 1, form.clamp is None),
+            _again,
+            (axis, act, alpha, gain, clamp),
+        )
     dtype = x.dtype
     b, scale = _cast(b, dtype), _cast(scale, dtype)
     noise, strength = _cast(noise, dtype), _cast(strength, dtype)
@@ -150,6 +158,19 @@ def bias_act(
         if t is not None and not t.stop_gradient:
             needs |= 2 << i
     return _native.call("pg_bias_act", x, b, scale, noise, strength, *form.attributes, axis, needs)
+
+
+def _again(
+    impl: str,
+    x: paddle.Tensor,
+    b: Optional[paddle.Tensor],
+    scale: Optional[paddle.Tensor],
+    noise: Optional[paddle.Tensor],
+    strength: Optional[paddle.Tensor],
+    *settings: Any,
+) -> paddle.Tensor:
+    """The call that the tuner times."""
+    return bias_act(x, b, *settings, scale=scale, noise=noise, strength=strength, impl=impl)
 
 
 def _bias_act_ref(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Optional, Union
+from collections.abc import Callable, Sequence
+from typing import Any, Optional, Union
 
 import paddle
 
-from pygan.ops import _conv_ref, _native
+from pygan.ops import _composed, _conv_ref, _native, _tuner
 from pygan.ops._checks import (
     check_extent,
     check_groups,
@@ -72,10 +72,19 @@ def conv2d(
             f"input channels in {groups} groups, but `x` has {x.shape[1]}."
         )
     _check_window(op, x, w, (px, px, py, py), dilation)
-    w = same_dtype(w, x)
     bias = _check_bias(op, bias, w.shape[0], x)
+    if _tuner.tuner is not None and impl == "auto":
+        impl = _tuner.tuner.choose(
+            op,
+            (x, w, bias),
+            (*stride, py, px, *dilation, groups),
+            _again,
+            (conv2d, stride, (py, px), dilation, groups),
+        )
+    w = same_dtype(w, x)
     if not _native.use_native(impl, op, x):
-        y = _conv_ref.correlate(x, w, stride, (px, px, py, py), dilation, groups)
+        correlate = _composed.correlate if impl == _native.COMPOSED else _conv_ref.correlate
+        y = correlate(x, w, stride, (px, px, py, py), dilation, groups)
         return y if bias is None else y + bias.reshape([1, -1, 1, 1])
     return convolution(
         x,
@@ -141,7 +150,6 @@ def conv_transpose2d(
             f"pygan.ops.{op}: `w` has shape {list(w.shape)} and expects {w.shape[0]} input "
             f"channels, but `x` has {x.shape[1]}."
         )
-    w = same_dtype(w, x)
     bias = _check_bias(op, bias, w.shape[1] * groups, x)
     kh, kw = w.shape[2:]
     size = [
@@ -154,8 +162,18 @@ def conv_transpose2d(
             f"it must be smaller."
         )
     check_extent(op, "the output", *size)
+    if _tuner.tuner is not None and impl == "auto":
+        impl = _tuner.tuner.choose(
+            op,
+            (x, w, bias),
+            (*stride, py, px, *extra, *dilation, groups),
+            _again,
+            (conv_transpose2d, stride, (py, px), extra, groups, dilation),
+        )
+    w = same_dtype(w, x)
     if not _native.use_native(impl, op, x):
-        y = _conv_ref.correlate_transposed(x, w, stride, (px, px, py, py), extra, dilation, groups)
+        of = _composed if impl == _native.COMPOSED else _conv_ref
+        y = of.correlate_transposed(x, w, stride, (px, px, py, py), extra, dilation, groups)
         return y if bias is None else y + bias.reshape([1, -1, 1, 1])
     return convolution(
         x,
@@ -167,6 +185,18 @@ def conv_transpose2d(
         groups=groups,
         epilogue=Epilogue(bias=bias),
     )
+
+
+def _again(
+    impl: str,
+    x: paddle.Tensor,
+    w: paddle.Tensor,
+    bias: Optional[paddle.Tensor],
+    op: Callable[..., paddle.Tensor],
+    *settings: Any,
+) -> paddle.Tensor:
+    """The call that the tuner times."""
+    return op(x, w, bias, *settings, impl=impl)
 
 
 def _check_bias(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Optional, Union
+from collections.abc import Callable, Sequence
+from typing import Any, Optional, Union
 
 import paddle
 
-from pygan.ops import _native
+from pygan.ops import _composed, _native, _tuner
 from pygan.ops._checks import (
     check_extent,
     check_groups,
@@ -83,19 +83,52 @@ def conv2d_resample(
     resampling, size = check_weight_and_resampling(
         op, x, w, f, up, down, padding, groups, flip_filter
     )
-    w = same_dtype(w, x)
     epilogue = Epilogue(bias=bias, act=act, alpha=alpha, gain=gain, clamp=clamp)
     check_epilogue(op, epilogue, [x.shape[0], w.shape[0], *size])
-    run = native if _native.use_native(impl, op, x) else reference
+    if _tuner.tuner is not None and impl == "auto":
+        impl = _tuner.tuner.choose(
+            op,
+            (x, w, bias),
+            tuning_attributes(resampling, flip_weight, epilogue, groups),
+            _again,
+            (f, up, down, padding, groups, flip_weight, flip_filter, act, alpha, gain, clamp),
+        )
+    run = select(impl, _native.use_native(impl, op, x))
     return run(
         x,
-        w,
+        same_dtype(w, x),
         groups=int(groups),
         flip=not flip_weight,
         scale_in=None,
         resampling=resampling,
         epilogue=cast_epilogue(epilogue, x),
     )
+
+
+def _again(
+    impl: str,
+    x: paddle.Tensor,
+    w: paddle.Tensor,
+    bias: Optional[paddle.Tensor],
+    *settings: Any,
+) -> paddle.Tensor:
+    """The call that the tuner times."""
+    *plain, act, alpha, gain, clamp = settings
+    activation = {"act": act, "alpha": alpha, "gain": gain, "clamp": clamp}
+    return conv2d_resample(x, w, *plain, bias=bias, **activation, impl=impl)
+
+
+def select(impl: str, use_native: bool) -> Callable[..., paddle.Tensor]:
+    """What computes a resampled convolution."""
+    if use_native:
+        return native
+    return _composed.resampled if impl == _native.COMPOSED else reference
+
+
+def tuning_attributes(r: Resampling, flip_weight: bool, e: Epilogue, groups: int) -> tuple:
+    """What the speed of `conv2d_resample` and `modulated_conv2d` depends on, besides shapes."""
+    taps = None if r.f is None else tuple(r.f.shape)
+    return (r.up, r.down, *r.padding, taps, bool(flip_weight), int(groups), e.act, e.clamp is None)
 
 
 def check_weight_and_resampling(

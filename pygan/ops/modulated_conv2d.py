@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import paddle
 
-from pygan.ops import _native
+from pygan.ops import _native, _tuner
 from pygan.ops._checks import check_images, check_shape, check_tensor, same_dtype
-from pygan.ops._convolution import Epilogue, cast_epilogue, native, reference
+from pygan.ops._convolution import Epilogue, cast_epilogue
 from pygan.ops._filters import Filter
-from pygan.ops.conv2d_resample import check_epilogue, check_weight_and_resampling
+from pygan.ops.conv2d_resample import (
+    check_epilogue,
+    check_weight_and_resampling,
+    select,
+    tuning_attributes,
+)
 
 _EPSILON = 1e-8  # Karras et al. 2020, equation 3
 _HALF = (paddle.float16, paddle.bfloat16)
@@ -88,11 +93,19 @@ def modulated_conv2d(
     check_shape(op, "styles", styles, x.shape[:2], "one number per sample and input channel")
     epilogue = Epilogue(None, noise, noise_strength, bias, act, alpha, gain, clamp)
     check_epilogue(op, epilogue, [x.shape[0], weight.shape[0], *size])
+    if _tuner.tuner is not None and impl == "auto":
+        impl = _tuner.tuner.choose(
+            op,
+            (x, weight, styles, noise, noise_strength, bias),
+            (bool(demodulate), *tuning_attributes(resampling, flip_weight, epilogue, 1)),
+            _again,
+            (up, down, padding, resample_filter, demodulate, flip_weight, act, alpha, gain, clamp),
+        )
     if demodulate:
         if x.dtype in _HALF and 0 not in weight.shape:
             weight, styles = _normalise(weight), _normalise(styles)
         epilogue.scale = demodulation(weight, styles, impl=impl)
-    run = native if _native.use_native(impl, op, x) else reference
+    run = select(impl, _native.use_native(impl, op, x))
     return run(
         x,
         same_dtype(weight, x),
@@ -102,6 +115,23 @@ def modulated_conv2d(
         resampling=resampling,
         epilogue=cast_epilogue(epilogue, x),
     )
+
+
+def _again(
+    impl: str,
+    x: paddle.Tensor,
+    weight: paddle.Tensor,
+    styles: paddle.Tensor,
+    noise: Optional[paddle.Tensor],
+    noise_strength: Optional[paddle.Tensor],
+    bias: Optional[paddle.Tensor],
+    *settings: Any,
+) -> paddle.Tensor:
+    """The call that the tuner times."""
+    *plain, act, alpha, gain, clamp = settings
+    activation = {"act": act, "alpha": alpha, "gain": gain, "clamp": clamp}
+    more = {"noise_strength": noise_strength, "bias": bias, **activation}
+    return modulated_conv2d(x, weight, styles, noise, *plain, **more, impl=impl)
 
 
 def demodulation(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Union
+from typing import Any, Union
 
 import numpy as np
 import paddle
 
-from pygan.ops import _conv_ref, _native
+from pygan.ops import _composed, _conv_ref, _native, _tuner
 from pygan.ops._checks import check_extent, check_images, check_number, pair, sides
 from pygan.ops._filters import Filter, check_filter, to_numpy, to_tensor
 
@@ -83,7 +83,19 @@ def upfirdn2d(
     if 0 in x.shape:  # Paddle 2 has no kernels for empty tensors
         return x.reshape([x.shape[0], x.shape[1], out_h, out_w])
     flip_filter, gain = bool(flip_filter), float(gain)
+    if _tuner.tuner is not None and impl == "auto":
+        impl = _tuner.tuner.choose(
+            op,
+            (x,),
+            (up_x, up_y, down_x, down_y, *pads, *f.shape),
+            _again,
+            (f, (up_x, up_y), (down_x, down_y), pads, flip_filter, gain),
+        )
     if not _native.use_native(impl, op, x):
+        if impl == _native.COMPOSED:
+            return _composed.upfirdn2d(
+                x, to_tensor(f), (up_x, up_y), (down_x, down_y), pads, flip_filter, gain
+            )
         if not isinstance(f, (paddle.Tensor, np.ndarray)):
             return _upfirdn2d_traced(x, f, (up_x, up_y), (down_x, down_y), pads, flip_filter, gain)
         return _upfirdn2d_ref(
@@ -92,6 +104,11 @@ def upfirdn2d(
     geometry = [up_x, up_y, down_x, down_y, *pads, x.shape[2], x.shape[3]]
     bits = _native.double_bits(gain)
     return _native.call("pg_upfirdn2d", x, to_tensor(f), geometry, flip_filter, bits)
+
+
+def _again(impl: str, x: paddle.Tensor, *settings: Any) -> paddle.Tensor:
+    """The call that the tuner times."""
+    return upfirdn2d(x, *settings, impl=impl)
 
 
 @paddle.jit.not_to_static
