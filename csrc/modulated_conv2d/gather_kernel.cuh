@@ -171,7 +171,8 @@ struct ResultStore {
     for (int c = 0; c < kColumns; ++c) {
       if (to[c] == nullptr) continue;
       const int pixel = (c * kLanesPerRow + lane % kLanesPerRow) * kN;
-#pragma unroll
+      // Not unrolled: it is a small share of the time, and most of the code otherwise.
+#pragma unroll 1
       for (int k = 0; k < 16; k += kRowsAtOnce) {
         const int r = k + lane / kLanesPerRow;
         const uint32_t row = first_row + r;
