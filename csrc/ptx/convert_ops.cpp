@@ -323,6 +323,7 @@ void DecodeConvert(Decoder& d) {
     return;
   }
   if (IsPacked(from) || from == Type::kPred || to == Type::kPred) return d.Unsupported();
+  if (to == Type::kBF16 || from == Type::kBF16) d.RequireArch(from == Type::kF32 ? 80 : 90);
   // Registers may be wider than the types.
   const int from_bytes =
       d.RegisterBytes(d.operand(1)) ? d.RegisterBytes(d.operand(1)) : RegisterSize(from);

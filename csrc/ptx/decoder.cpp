@@ -269,7 +269,9 @@ int64_t Decoder::Immediate(size_t i) const {
 }
 
 void Decoder::Address(const Operand& operand, Space space) {
-  if (operand.kind != Operand::kAddress) Fail("an address operand is needed");
+  if (operand.kind != Operand::kAddress || !operand.elements.empty()) {
+    Fail("an address operand is needed");
+  }
   out.immediate = operand.offset;
   out.address = kNoSlot;
   const std::string& name = operand.name;

@@ -31,9 +31,9 @@ bool GlobalRaces::IsOrdered(const Touch& before, const Warp& warp, int lane) con
   return release != releases.end() && *release <= blocks_[own].acquired;
 }
 
-void GlobalRaces::Check(const Touch& before, Warp& warp, const Instruction& instruction, int lane,
+bool GlobalRaces::Check(const Touch& before, Warp& warp, const Instruction& instruction, int lane,
                         uint64_t address, const char* what) const {
-  if (IsOrdered(before, warp, lane)) return;
+  if (IsOrdered(before, warp, lane)) return false;
   const std::string other = before.block == kSeveral ? "other blocks"
                             : before.block == warp.block->index + 1
                                 ? "another thread of the block"
@@ -42,6 +42,7 @@ void GlobalRaces::Check(const Touch& before, Warp& warp, const Instruction& inst
                              Format("global-memory %s hazard with %s%s", what, other.c_str(),
                                     warp.block->launch->memory.Describe(address).c_str()),
                              warp, instruction, lane);
+  return true;
 }
 
 void GlobalRaces::Access(Warp& warp, const Instruction& instruction, uint32_t mask,
@@ -51,16 +52,18 @@ void GlobalRaces::Access(Warp& warp, const Instruction& instruction, uint32_t ma
   ++time_;
   ForEachLaneInOrder(mask, [&](int lane) {
     const Touch now{block, warp.block->shared_hazards.clocks.Now(warp.id, lane), time_};
+    bool reported = false;  // once per access, not per byte
     for (uint64_t address = addresses[lane]; address < addresses[lane] + bytes; ++address) {
       Cell& cell = At(address);
       // Lanes that write the same place at once are found by RepeatedAddresses, with their values.
       const bool same_instruction = cell.writer.time == time_;
-      if (!same_instruction) {
-        Check(cell.writer, warp, instruction, lane, address,
-              writes ? "write-write" : "read-after-write");
+      if (!same_instruction && !reported) {
+        reported = Check(cell.writer, warp, instruction, lane, address,
+                         writes ? "write-write" : "read-after-write");
       }
       if (writes) {
-        Check(cell.reader, warp, instruction, lane, address, "write-after-read");
+        reported =
+            reported || Check(cell.reader, warp, instruction, lane, address, "write-after-read");
         cell.writer = now;
         cell.reader = {};
       } else if (IsOrdered(cell.reader, warp, lane)) {
@@ -89,12 +92,14 @@ void GlobalRaces::Atomic(Warp& warp, const Instruction& instruction, uint32_t ma
   state.acquired = time_;
   const uint32_t block = static_cast<uint32_t>(warp.block->index) + 1;
   ForEachLaneInOrder(mask, [&](int lane) {
+    bool reported = false;
     for (uint64_t address = addresses[lane]; address < addresses[lane] + bytes; ++address) {
       Cell& cell = At(address);
-      if (!(cell.writer.stamp & kAtomicBit)) {
-        Check(cell.writer, warp, instruction, lane, address, "atomic-after-write");
+      if (!(cell.writer.stamp & kAtomicBit) && !reported) {
+        reported = Check(cell.writer, warp, instruction, lane, address, "atomic-after-write");
       }
-      Check(cell.reader, warp, instruction, lane, address, "atomic-after-read");
+      reported =
+          reported || Check(cell.reader, warp, instruction, lane, address, "atomic-after-read");
       const Stamp now = warp.block->shared_hazards.clocks.Now(warp.id, lane) | kAtomicBit;
       cell.writer = {block, now, time_};
     }

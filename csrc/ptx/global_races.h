@@ -44,7 +44,7 @@ class GlobalRaces {
 
   Cell& At(uint64_t address);
   bool IsOrdered(const Touch& before, const Warp& warp, int lane) const;
-  void Check(const Touch& before, Warp& warp, const Instruction& instruction, int lane,
+  bool Check(const Touch& before, Warp& warp, const Instruction& instruction, int lane,
              uint64_t address, const char* what) const;
 
   std::mutex mutex_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "operand_parser.h"
 #include "token_stream.h"
 
 namespace ptxemu {
@@ -25,8 +26,6 @@ class Parser {
   void Label(int scope);
   void Instruction(int scope);
   void Call(Statement& statement);
-  Operand ParseOperand(int nesting = 0);
-  Operand Address();
   void Variables(Space space, bool is_extern, int scope, std::vector<VariableAst>& out);
   void InitialValues(VariableAst& variable);
   VariableAst::Initial InitialValue();
@@ -335,7 +334,7 @@ void Parser::Instruction(int scope) {
     Call(statement);
   } else {
     while (!tokens_.Is(";")) {
-      statement.operands.push_back(ParseOperand());
+      statement.operands.push_back(ParseOperand(tokens_));
       if (!tokens_.Accept(",") && !tokens_.Is(";")) {
         tokens_.Fail("malformed operands of " + statement.opcode);
       }
@@ -352,7 +351,7 @@ void Parser::Call(Statement& statement) {
     tokens_.Expect("(");
     while (!tokens_.Accept(")")) {
       if (!operands.empty()) tokens_.Expect(",");
-      operands.push_back(ParseOperand());
+      operands.push_back(ParseOperand(tokens_));
     }
     return operands;
   };
@@ -360,66 +359,14 @@ void Parser::Call(Statement& statement) {
     statement.call_results = list();
     tokens_.Expect(",");
   }
-  statement.operands.push_back(ParseOperand());  // the function
+  statement.operands.push_back(ParseOperand(tokens_));  // the function
   while (tokens_.Accept(",")) {
     if (tokens_.Is("(")) {
       statement.call_arguments = list();
     } else {
-      statement.operands.push_back(ParseOperand());  // prototype of an indirect call
+      statement.operands.push_back(ParseOperand(tokens_));  // prototype of an indirect call
     }
   }
-}
-
-// ---- operands
-
-Operand Parser::ParseOperand(int nesting) {
-  if (nesting > kMaxNesting) tokens_.Fail("an operand is nested too deeply");
-  Operand operand;
-  if (tokens_.Accept("!")) {
-    operand = ParseOperand(nesting + 1);
-    operand.negated = !operand.negated;
-    return operand;
-  }
-  if (tokens_.Accept("{")) {
-    operand.kind = Operand::kVector;
-    while (!tokens_.Accept("}")) {
-      operand.elements.push_back(ParseOperand(nesting + 1));
-      if (!tokens_.Is("}")) tokens_.Expect(",");
-    }
-    return operand;
-  }
-  if (tokens_.Accept("[")) return Address();
-  const bool negative = tokens_.Accept("-");
-  if (tokens_.IsNumber()) {
-    operand.kind = Operand::kImmediate;
-    operand.value = tokens_.Number(negative, operand.number_kind);
-    return operand;
-  }
-  operand.name = tokens_.Identifier();
-  operand.kind = operand.name == "_" ? Operand::kSink : Operand::kName;
-  operand.negated = negative;
-  if (tokens_.Accept("|")) operand.second_name = tokens_.Identifier();
-  if (tokens_.Accept("+")) operand.offset = tokens_.Integer();
-  return operand;
-}
-
-Operand Parser::Address() {
-  Operand operand;
-  operand.kind = Operand::kAddress;
-  if (tokens_.IsIdentifier()) {
-    operand.name = tokens_.Identifier();
-  } else {
-    operand.offset = tokens_.Integer();
-  }
-  if (tokens_.Accept("+")) {
-    operand.offset = static_cast<int64_t>(static_cast<uint64_t>(operand.offset) +
-                                          static_cast<uint64_t>(tokens_.Integer()));
-  } else if (tokens_.Is("-")) {
-    operand.offset = static_cast<int64_t>(static_cast<uint64_t>(operand.offset) +
-                                          static_cast<uint64_t>(tokens_.Integer()));
-  }
-  tokens_.Expect("]");
-  return operand;
 }
 
 }  // namespace

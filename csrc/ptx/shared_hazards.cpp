@@ -289,7 +289,10 @@ void SharedHazards::Strong(Warp& warp, const Instruction& instruction, int lane,
     if (!writes) continue;
     if (!reads && plain && writer >= floor) CheckStore(warp, instruction, lane, i);
     if (StampOf(readers_[i]) >= floor) CheckReaders(warp, instruction, lane, i);
-    writers_[i] = clocks.Now(warp.id, lane) | kAtomicBit;
+    // A plain write that others are not ordered after must stay visible under this thread's
+    // atomics.
+    const bool hides = plain && writer && writer >= floor && writer < kInFlight;
+    if (!hides) writers_[i] = clocks.Now(warp.id, lane) | kAtomicBit;
   }
 }
 
