@@ -131,8 +131,8 @@ H100 = Device(
     l2_rate=5120,  # see above: not NVIDIA's
     fp32=66.9e12,  # [8], where it is rounded to 67
     fp64=33.5e12,  # [8], where it is rounded to 34
-    # [8], half of what it says "with sparsity", at the tensor cores' own clock of 1.83 GHz. These are
-    # rates of wgmma, which pygan does not use; mma.sync reaches about 63 % of them on Hopper
+    # [8], half of what it says "with sparsity", at the tensor cores' own clock of 1.83 GHz. These
+    # are rates of wgmma, which pygan does not use; mma.sync reaches about 63 % of them on Hopper
     # (arXiv:2402.13499), so that floors by tensor cores are low for this device.
     tf32=494.7e12,
     fp16=989.4e12,

@@ -48,7 +48,7 @@ def _round_up(value: int, unit: int) -> int:
 
 
 def occupancy(arch: int, registers: int, shared: int, threads: int) -> Occupancy:
-    """Of blocks of ``threads`` with ``registers`` per thread and ``shared`` bytes, static + dynamic.
+    """Of blocks of ``threads``, with ``registers`` per thread and ``shared`` bytes in all.
 
     Raises:
         KeyError: for an architecture without an entry in `LIMITS`.
