@@ -58,15 +58,15 @@ struct StripArgs {
   int64_t planes, channels;
   EpilogueMath<T> epilogue;
 
-  int strip_units;   // rows of units of a strip
-  int column_tiles;  // strips side by side
-  int misaligned;    // elements by which x misses the start of a sector
-  bool pairs;        // y's units can be stored at once (kUp == 2)
+  int strip_units = 0;   // rows of units of a strip
+  int column_tiles = 0;  // strips side by side
+  int misaligned = 0;    // elements by which x misses the start of a sector
+  bool pairs = false;    // y's units can be stored at once (kUp == 2)
   // Shared memory: [2 batches][blockDim.y planes][rows of a batch][pitch].
-  int batch_rows_log2;
-  int pitch, plane_pitch;
+  int batch_rows_log2 = 0;
+  int pitch = 0, plane_pitch = 0;
   // The threads that fetch a row together, and the vectors of a row.
-  int group, row_vectors;
+  int group = 0, row_vectors = 0;
 };
 
 __device__ __forceinline__ void store_shared(float* p, const float (&v)[4]) {
