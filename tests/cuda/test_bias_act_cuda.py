@@ -62,13 +62,14 @@ class Call:
         self,
         shape: tuple[int, int, int],
         operands: tuple[str, ...],
-        dtype: str,
+        dtype: Any,
         act: str = "lrelu",
         clamp: Optional[float] = None,
         shared_noise: bool = False,
     ) -> None:
         n, c, length = shape
-        self.dtype, self.act, self.clamp = dtype, act, clamp
+        self.dtype: Any = dtype
+        self.act, self.clamp = act, clamp
         rng = np.random.default_rng([*shape, len(operands)])
         shapes = {
             "x": shape,
@@ -87,7 +88,7 @@ class Call:
 
     def run(self) -> dict[str, np.ndarray]:
         """y, the gradients "d...", and the gradients "dd..." of their contraction with dd."""
-        live = {k: t.clone().detach() for k, t in self.tensors.items()}
+        live: dict[str, Any] = {k: t.clone().detach() for k, t in self.tensors.items()}
         dy = self.dy.clone().detach()
         for t in [*live.values(), dy]:
             t.stop_gradient = False
