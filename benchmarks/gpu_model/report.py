@@ -9,6 +9,7 @@ from typing import Optional
 
 from benchmarks.gpu_model import iteration, layer
 from benchmarks.gpu_model.cases import Case, Target, Value, cases, convolution_case, run
+from benchmarks.gpu_model.counts import Launch
 from benchmarks.gpu_model.devices import A100_40, DEVICES, H100, V100, Device
 from benchmarks.gpu_model.iteration import Phase
 from benchmarks.gpu_model.layer import Layer
@@ -150,6 +151,13 @@ def _runs_on(operator: Operator, device: Device) -> bool:
     return device.arch >= 80 or all(each.tensor_flops == 0 for each in operator.launches)
 
 
+def _mix(launch: Launch) -> str:
+    """The classes of a tenth of the instructions and more."""
+    classes = sorted(launch.mix.items(), key=lambda item: -item[1])
+    shares = [(name, 100 * n / launch.instructions) for name, n in classes]
+    return ", ".join(f"{name} {share:.0f} %" for name, share in shares if share >= 10)
+
+
 def launch_table(report: Report) -> str:
     rows = []
     for case, operator in report.cases:
@@ -170,6 +178,7 @@ def launch_table(report: Report) -> str:
                     f"{each.load_efficiency:.2f} / {each.store_efficiency:.2f}",
                     f"{100 * each.conflicts:.1f} %",
                     loop,
+                    _mix(each),
                     " ".join(f"{k} {1e6 * v:.1f}" for k, v in seconds.items() if v > 5e-8),
                 ]
             )
@@ -182,6 +191,7 @@ def launch_table(report: Report) -> str:
         "sector efficiency, loads / stores",
         "bank conflicts",
         "tensor share",
+        "instructions by class",
         "floors, A100 40 GB, µs",
     ]
     return table(head, rows)
