@@ -10,11 +10,19 @@ namespace {
 // Wavefronts of one pass: as many as the busiest bank has distinct words.
 int WavefrontsOfPass(uint32_t mask, const uint64_t* offsets, uint32_t words) {
   uint64_t low = ~0ull, high = 0;
-  for (uint32_t rest = mask; rest; rest &= rest - 1) {
-    const uint64_t word = offsets[FirstLane(rest)] >> 2;
-    low = word < low ? word : low;
-    high = word > high ? word : high;
+  if (mask == kAllLanes) {
+    for (int l = 0; l < kLanes; ++l) {
+      low = offsets[l] < low ? offsets[l] : low;
+      high = offsets[l] > high ? offsets[l] : high;
+    }
+  } else {
+    for (uint32_t rest = mask; rest; rest &= rest - 1) {
+      low = std::min(low, offsets[FirstLane(rest)]);
+      high = std::max(high, offsets[FirstLane(rest)]);
+    }
   }
+  low >>= 2;
+  high >>= 2;
   if (high + words - low <= 32) return 1;  // inside 128 bytes every bank has one word
 
   uint32_t first_word[32], used = 0, more_words[128];
