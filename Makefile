@@ -1,6 +1,7 @@
 # make demo    a virtual environment, the compiled operators, and minutes of StyleGAN2
 # make test    the whole test suite
-# make emulator  the CUDA kernels, for machines without a GPU (fetches a CUDA compiler)
+# make emulator   the CUDA kernels for machines without a GPU (fetches a CUDA compiler)
+# make gpu-build  what can be proven of the build for GPUs without one (Debian 12)
 # make lint    formatters, linters and type checks
 # make bench   the speed tables (installs PyTorch into an environment of its own)
 PYTHON ?= python3
@@ -17,7 +18,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
 # A virtual environment that was left unfinished is made anew.
 .DELETE_ON_ERROR:
-.PHONY: demo test emulator lint format bench build clean
+.PHONY: demo test emulator gpu-build lint format bench build clean
 .DEFAULT_GOAL := help
 
 help:
@@ -55,7 +56,13 @@ emulator: $(VENV)/.installed $(NVCC)
 	cmake --build build/emulator --target pygan_emulated -j $(JOBS)
 
 test: $(VENV)/.test-tools build emulator
-	PYGAN_REQUIRE_EMULATOR=1 $(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile
+	PYGAN_REQUIRE_EMULATOR=1 PTXEMU_THREADS=1 $(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile
+	PYGAN_BACKEND=emulate PTXEMU_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist load \
+	  $(addprefix tests/ops/test_,bias_act.py conv2d.py modulated_conv2d.py upfirdn2d_values.py \
+	  upfirdn2d_gradients.py)
+
+gpu-build: $(VENV)/.test-tools
+	JOBS=$(JOBS) scripts/check_gpu_build.sh
 
 lint: $(VENV)/.test-tools
 	$(BIN)/ruff check .

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from pygan.ops._native import unavailable_reason
@@ -14,3 +16,13 @@ def needs_native(request: pytest.FixtureRequest) -> None:
     impl = callspec.params.get("impl") if callspec else "native"
     if impl != "ref" and unavailable_reason() is not None:
         pytest.skip(f"no native operators: {unavailable_reason()}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With PYGAN_BACKEND=emulate, leave out what only the CPU's kernels have."""
+    if os.environ.get("PYGAN_BACKEND") != "emulate":
+        return
+    for item in items:
+        mark = item.get_closest_marker("cpu_kernels")
+        if mark is not None:
+            item.add_marker(pytest.mark.skip(reason=mark.args[0]))

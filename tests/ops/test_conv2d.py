@@ -187,6 +187,7 @@ def test_transpose_is_the_adjoint(data):
     )
 
 
+@pytest.mark.cpu_kernels("a GPU has other paths")
 @pytest.mark.parametrize("path", ["direct", "winograd", "onednn", "auto"])
 def test_every_path_gives_the_same_numbers(path):
     """float32 stays within 2e-5 of float64 whichever engine computes it, and they can be forced."""
