@@ -58,16 +58,18 @@ struct Configuration {
   size_t shared;
   void* stream;
 };
+constexpr size_t kDefaultShared = 48 * 1024;  // what a block gets without asking for more
 struct Function {
   FatBinary* binary;
   std::string name;
+  size_t dynamic_shared = kDefaultShared;
 };
 struct Event {
   std::chrono::steady_clock::time_point at;
 };
 
 // Attributes of cudaDeviceGetAttribute that this file asks for itself.
-constexpr int kMajor = 75, kMinor = 76;
+constexpr int kMajor = 75, kMinor = 76, kSharedMemoryOptin = 97;
 
 struct Runtime {
   std::recursive_mutex mutex;
@@ -135,6 +137,12 @@ int launch(const void* host_function, Dim3 grid, Dim3 block, void** arguments, s
     return fail(kInvalidDeviceFunction, "the kernel was never registered");
   }
   const std::string& name = function->second.name;
+  if (shared > function->second.dynamic_shared) {
+    return fail(kInvalidValue, name + " asks for " + std::to_string(shared) +
+                                   " bytes of dynamic shared memory; " +
+                                   std::to_string(function->second.dynamic_shared) +
+                                   " are allowed. Raise it with cudaFuncSetAttribute");
+  }
   std::string reason;
   const Kernel* const kernel = function->second.binary->find(name, architecture(), &reason);
   if (kernel == nullptr) return fail(kInvalidDeviceFunction, reason);
@@ -168,6 +176,14 @@ int allocate(void** pointer, size_t bytes) {
   runtime().memory[*pointer] = bytes;
   return kSuccess;
 }
+void copy(void* to, const void* from, size_t bytes) {
+  std::memcpy(to, from, bytes);
+  ptxemu_mark_written(to, bytes);
+}
+void fill(void* to, int value, size_t bytes) {
+  std::memset(to, value, bytes);
+  ptxemu_mark_written(to, bytes);
+}
 int release(void* pointer) {
   if (pointer == nullptr) return kSuccess;
   if (runtime().memory.erase(pointer) == 0) {
@@ -194,7 +210,7 @@ void __cudaRegisterVar(void**, char*, char*, const char*, int, size_t, int, int)
 void __cudaRegisterFunction(void** binary, const char* host_function, char*, const char* name, int,
                             void*, void*, void*, void*, int*) {
   std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
-  runtime().functions[host_function] = {reinterpret_cast<FatBinary*>(binary), name};
+  runtime().functions[host_function] = {reinterpret_cast<FatBinary*>(binary), name, kDefaultShared};
 }
 
 // ---- Launches
@@ -227,8 +243,21 @@ int __cudaLaunchKernel(void* kernel, Dim3 grid, Dim3 block, void** arguments, si
                        void* stream) {
   return cudaLaunchKernel(kernel, grid, block, arguments, shared, stream);
 }
-int cudaFuncSetAttribute(const void*, int, int) {
+int cudaFuncSetAttribute(const void* function, int attribute, int value) {
   const Call call("cudaFuncSetAttribute");
+  const auto found = runtime().functions.find(function);
+  if (found == runtime().functions.end()) {
+    return fail(kInvalidDeviceFunction, "the kernel was never registered");
+  }
+  constexpr int kMaxDynamicSharedMemorySize = 8;
+  if (attribute != kMaxDynamicSharedMemorySize) return kSuccess;
+  const int limit = ptxemu_device_attribute(kSharedMemoryOptin);
+  if (value < 0 || value > limit) {
+    return fail(kInvalidValue, found->second.name + ": " + std::to_string(value) +
+                                   " bytes of dynamic shared memory; the device has " +
+                                   std::to_string(limit));
+  }
+  found->second.dynamic_shared = static_cast<size_t>(value);
   return kSuccess;
 }
 
@@ -252,22 +281,22 @@ int cudaFreeAsync(void* pointer, void*) {
 }
 int cudaMemcpy(void* to, const void* from, size_t bytes, int) {
   const Call call("cudaMemcpy", true);
-  if (call.error() == 0) std::memcpy(to, from, bytes);
+  if (call.error() == 0) copy(to, from, bytes);
   return call.error();
 }
 int cudaMemcpyAsync(void* to, const void* from, size_t bytes, int, void*) {
   const Call call("cudaMemcpyAsync");
-  std::memcpy(to, from, bytes);
+  copy(to, from, bytes);
   return kSuccess;
 }
 int cudaMemset(void* to, int value, size_t bytes) {
   const Call call("cudaMemset", true);
-  if (call.error() == 0) std::memset(to, value, bytes);
+  if (call.error() == 0) fill(to, value, bytes);
   return call.error();
 }
 int cudaMemsetAsync(void* to, int value, size_t bytes, void*) {
   const Call call("cudaMemsetAsync");
-  std::memset(to, value, bytes);
+  fill(to, value, bytes);
   return kSuccess;
 }
 
