@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -82,7 +83,14 @@ struct Runtime {
   std::string text;  // what the last question was answered with
 };
 Runtime& runtime() {
-  static Runtime* instance = new Runtime;  // outlives the objects that unregister at exit
+  // Outlives the objects that unregister at exit.
+  static Runtime* const instance = [] {
+    const char* const arch = std::getenv("PTXEMU_ARCH");  // 70, 75, 80, ...
+    if (arch != nullptr && ptxemu_set_device(std::atoi(arch)) != 0) {
+      std::fprintf(stderr, "ptxemu: PTXEMU_ARCH=%s: %s\n", arch, ptxemu_error());
+    }
+    return new Runtime;
+  }();
   return *instance;
 }
 
