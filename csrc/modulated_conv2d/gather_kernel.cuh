@@ -221,9 +221,8 @@ struct ResultStore {
 };
 
 template <typename Tile, typename T>
-__global__ void __launch_bounds__(Tile::kThreads)
-    gather_kernel(T* y, const char* x, const char* w, const __grid_constant__ GatherGeometry g,
-                  const EpilogueMath<T> math) {
+__device__ __forceinline__ void gather_block(T* y, const char* x, const char* w,
+                                             const GatherGeometry& g, const EpilogueMath<T>& math) {
   using M = typename Tile::Multiplier;
   using C = typename M::Sum;
   extern __shared__ uint4 shared_memory[];
@@ -351,6 +350,18 @@ __global__ void __launch_bounds__(Tile::kThreads)
   } else {
     store(std::integral_constant<int, 1>{});
   }
+}
+
+// Empty where the multiplier's instructions do not exist: never launched there.
+template <typename Tile, typename T>
+__global__ void __launch_bounds__(Tile::kThreads)
+    gather_kernel(T* y, const char* x, const char* w, const __grid_constant__ GatherGeometry g,
+                  const EpilogueMath<T> math) {
+#ifdef __CUDA_ARCH__
+  if constexpr (__CUDA_ARCH__ >= Tile::Multiplier::kMinArch) {
+    gather_block<Tile, T>(y, x, w, g, math);
+  }
+#endif
 }
 
 }  // namespace pygan

@@ -36,6 +36,7 @@ struct TensorMultiplier {
   static constexpr int kRows = kTileRows, kPixels = kTilePixels;
   static constexpr int kSteps = 2;  // of 32 bytes per chunk
   static constexpr bool kFragments = true;
+  static constexpr int kMinArch = kProduct == Product::float16 ? 750 : 800;
 
   struct Fragments {
     uint32_t a[kRows / 16][4];
@@ -117,6 +118,7 @@ struct ScalarMultiplier {
   using Sum = C;
   static constexpr int kRows = 4 * kThreadRows, kPixels = 8 * kThreadPixels;
   static constexpr bool kFragments = false;
+  static constexpr int kMinArch = 0;
   static constexpr int kPerPiece = 16 / sizeof(C);
 
   C sums[kThreadRows][kThreadPixels];

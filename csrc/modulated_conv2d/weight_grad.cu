@@ -122,8 +122,20 @@ struct WeightGradCall {
           Tile::kPixels / area * a.x_image + a.step_rows * a.x_row + a.step_columns * a.x_column;
     }
 
-    stage({conv.storage, conv.product, &x_images, x, x_scale, s.h, s.w}, context);
-    stage({conv.storage, conv.product, &dy_images, dy, dy_scale, s.oh, s.ow}, context);
+    const auto stage_images = [&](StagedImages* images, const void* data, const void* scale,
+                                  int64_t h, int64_t w) {
+      StagingCall call;
+      call.storage = conv.storage;
+      call.product = conv.product;
+      call.images = images;
+      call.x = data;
+      call.x_scale = scale;
+      call.h = h;
+      call.w = w;
+      stage(call, context);
+    };
+    stage_images(&x_images, x, x_scale, s.h, s.w);
+    stage_images(&dy_images, dy, dy_scale, s.oh, s.ow);
     a.x = static_cast<const char*>(x_images.data);
     a.dy = static_cast<const char*>(dy_images.data);
 
