@@ -115,10 +115,6 @@ else
 fi
 
 ln -sf "$(basename "$(ls "$new"/lib64/libcudart.so.* | head -1)")" "$new/lib64/libcudart.so"
-# nvcc links these by default; nothing of pygan needs what is in them.
-for archive in libcudadevrt.a libcudart_static.a; do
-  [ -e "$new/lib64/$archive" ] || ar cr "$new/lib64/$archive"
-done
 [ -e "$new/nvvm/libdevice/libdevice.10.bc" ] || fail "the fetched packages lack libdevice"
 cat >"$new/bin/nvcc.profile" <<'PROFILE'
 TOP              = $(_HERE_)/..
