@@ -1,4 +1,8 @@
-// What tests and reports ask the stand-in runtime (cudart.cpp), besides CUDA's own interface.
+// A stand-in for libcudart: unmodified host code, compiled by nvcc with `-cudart shared`, runs on
+// it. Device memory is the host's, streams are in order and done at once, and kernels run in the
+// emulator. What CUDA forbids while a stream is captured fails here too.
+//
+// This is what tests and reports ask it besides CUDA's own interface.
 #pragma once
 
 #include <stddef.h>
