@@ -13,6 +13,8 @@ extern "C" __attribute__((visibility("default"))) const pygan::CudaBackend* pyga
       pygan::tap_dot_cuda,
       pygan::tap_scale_cuda,
       [] { return pygan::device_limits().arch; },
+      pygan::modulation_cuda,
+      pygan::modulation_gradient_cuda,
   };
   return &backend;
 }

@@ -6,6 +6,7 @@
 #include "bias_act/bias_act.h"
 #include "modulated_conv2d/demodulation.h"
 #include "modulated_conv2d/layer_cuda.h"
+#include "modulated_conv2d/modulation.h"
 #include "upfirdn2d/upfirdn2d.h"
 
 namespace pygan {
@@ -21,6 +22,8 @@ struct CudaBackend {
   decltype(&tap_scale_cuda) tap_scale;
   // Compute capability of the current device, 10 * major + minor.
   int (*arch)();
+  decltype(&modulation_cuda) modulation;
+  decltype(&modulation_gradient_cuda) modulation_gradient;
 };
 
 }  // namespace pygan

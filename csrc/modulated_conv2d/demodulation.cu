@@ -1,49 +1,10 @@
-// See demodulation.h. Weights are read once, in the order in which they lie: rows of w are short
-// (9 taps), so a block brings in the products of many rows together and sums rows from shared
-// memory.
+// See demodulation.h.
 #include "common/cuda_launch.cuh"
 #include "modulated_conv2d/demodulation.h"
+#include "modulated_conv2d/row_sums.cuh"
 
 namespace pygan {
 namespace {
-
-constexpr int kThreads = 256;
-// Products in shared memory. Rows longer than that are summed by one thread each from where they
-// lie: no kernel of a network has so many taps.
-constexpr int kStaged = kThreads * 9;
-// Samples whose sums a thread keeps in registers at once.
-constexpr int kSamples = 8;
-constexpr double kEpsilon = 1e-8;
-
-__host__ __device__ int rows_per_block(int64_t taps) {
-  if (taps > kStaged) return kThreads;
-  const int rows = taps > 0 ? static_cast<int>(kStaged / taps) : kThreads;
-  return rows < kThreads ? rows : kThreads;
-}
-
-// sum over k of a[row, k] * b[row, k] for the row `threadIdx.x` of `rows`; 0 beyond. Every thread
-// of the block must come here.
-template <typename T>
-__device__ __forceinline__ T row_dot(const T* a, const T* b, int rows, int64_t taps,
-                                     T (&staged)[kStaged]) {
-  const int thread = threadIdx.x;
-  T sum = 0;
-  if (taps > kStaged) {
-    if (thread < rows) {
-      for (int64_t k = 0; k < taps; ++k) sum += a[thread * taps + k] * b[thread * taps + k];
-    }
-    return sum;
-  }
-  const int width = static_cast<int>(taps), count = rows * width;
-  __syncthreads();  // with the sums of the rows before
-#pragma unroll 4
-  for (int i = thread; i < count; i += kThreads) staged[i] = a[i] * b[i];
-  __syncthreads();
-  if (thread < rows) {
-    for (int k = 0; k < width; ++k) sum += staged[thread * width + k];
-  }
-  return sum;
-}
 
 // A block computes one output channel: e[o, :] and d[:, o], some samples at a time. A thread reads
 // back only the energies that it wrote.
@@ -52,7 +13,7 @@ __global__ void __launch_bounds__(kThreads)
     demodulate(T* d, T* e, const T* w, const T* s, int64_t samples, int64_t outputs, int64_t inputs,
                int64_t taps) {
   __shared__ T staged[kStaged];
-  __shared__ T of_warps[kSamples][kThreads / 32];
+  __shared__ T of_warps[kSamples][kOfWarps];
   const int thread = threadIdx.x;
   const int64_t o = blockIdx.x;
   const int rows = rows_per_block(taps);
@@ -65,7 +26,7 @@ __global__ void __launch_bounds__(kThreads)
       T energy = 0;
       if (first == 0) {
         const T* row = w + (o * inputs + begin) * taps;
-        energy = row_dot(row, row, count, taps, staged);
+        energy = row_sum(count, taps, staged, [&](int64_t k) { return row[k] * row[k]; });
         if (thread < count) e[o * inputs + i] = energy;
       } else if (thread < count) {
         energy = e[o * inputs + i];
@@ -79,19 +40,8 @@ __global__ void __launch_bounds__(kThreads)
         }
       }
     }
-    for (int offset = 16; offset > 0; offset /= 2) {
-#pragma unroll
-      for (int k = 0; k < kSamples; ++k) sums[k] += __shfl_xor_sync(0xffffffffu, sums[k], offset);
-    }
-    __syncthreads();  // with of_warps of the samples before
-    if (thread % 32 == 0) {
-#pragma unroll
-      for (int k = 0; k < kSamples; ++k) of_warps[k][thread / 32] = sums[k];
-    }
-    __syncthreads();
+    const T total = block_join(sums, of_warps, [](T a, T b) { return a + b; });
     if (thread < kSamples && first + thread < samples) {
-      T total = 0;
-      for (int i = 0; i < kThreads / 32; ++i) total += of_warps[thread][i];
       d[(first + thread) * outputs + o] = T(1) / sqrt(total + static_cast<T>(kEpsilon));
     }
     first += kSamples;
@@ -105,7 +55,8 @@ __global__ void __launch_bounds__(kThreads)
   const int block_rows = rows_per_block(taps);
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * block_rows;
   const int count = static_cast<int>(begin + block_rows < rows ? block_rows : rows - begin);
-  const T sum = row_dot(a + begin * taps, b + begin * taps, count, taps, staged);
+  const int64_t at = begin * taps;
+  const T sum = row_sum(count, taps, staged, [&](int64_t k) { return a[at + k] * b[at + k]; });
   if (threadIdx.x < count) e[begin + threadIdx.x] = factor * sum;
 }
 

@@ -103,8 +103,9 @@ def modulated_conv2d(
         )
     if demodulate:
         if x.dtype in _HALF and 0 not in weight.shape:
-            weight, styles = _normalise(weight), _normalise(styles)
-        epilogue.scale = demodulation(weight, styles, impl=impl)
+            weight, styles, epilogue.scale = modulation(weight, styles, x.dtype, impl=impl)
+        else:
+            epilogue.scale = demodulation(weight, styles, impl=impl)
     run = select(impl, _native.use_native(impl, op, x))
     return run(
         x,
@@ -146,6 +147,31 @@ def demodulation(
     energy = (weight * weight).sum([2, 3])
     # Paddle's rsqrt has no third order, its pow has.
     return paddle.pow(paddle.matmul(styles * styles, energy, transpose_y=True) + _EPSILON, -0.5)
+
+
+def modulation(
+    weight: paddle.Tensor, styles: paddle.Tensor, dtype: paddle.dtype, *, impl: str = "auto"
+) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
+    """`_normalise` of weights and styles, and the `demodulation` of these.
+
+    The native operator gives all three in ``dtype``, float16 or bfloat16; the reference leaves the
+    rounding to who needs it.
+    """
+    if not _native.use_native(impl, "modulated_conv2d", weight):
+        weight, styles = _normalise(weight), _normalise(styles)
+        return weight, styles, demodulation(weight, styles, impl=impl)
+    weight, styles = (
+        t if t.dtype in (paddle.float32, dtype) else t.astype("float32") for t in (weight, styles)
+    )
+    needed = [int(not t.stop_gradient) for t in (weight, styles)]
+    spec = [int(dtype == paddle.bfloat16), *needed]
+    scaled_weight, scaled_styles, d = _native.call("pg_modulation", weight, styles, spec)
+    # All results of an operator want gradients when one of its inputs does: the convolution would
+    # compute the gradient of a weight that is constant.
+    for scaled, given in ((scaled_weight, weight), (scaled_styles, styles)):
+        if given.stop_gradient:
+            scaled.stop_gradient = True
+    return scaled_weight, scaled_styles, d
 
 
 def _normalise(t: paddle.Tensor) -> paddle.Tensor:
