@@ -94,5 +94,17 @@ template <typename T>
 void launch_strip(const StripLaunch& launch, const StripArgs<T>& args, int up, int down, int taps,
                   bool epilogue);
 
+// Threads of a block of an aligned strip: few, so that there are many blocks. Inputs of each, of a
+// row: they or its outputs are 16 bytes.
+constexpr int kAlignedThreads = 64;
+template <typename T>
+__host__ __device__ constexpr int aligned_inputs(int up) {
+  return 16 / static_cast<int>(sizeof(T)) / up;
+}
+
+// aligned_strip_float.cu and so on; not for double. args.columns.start: -1, or -2 without factors.
+template <typename T>
+void launch_aligned_strip(const StripLaunch& launch, const StripArgs<T>& args, int up, int down);
+
 }  // namespace device
 }  // namespace pygan

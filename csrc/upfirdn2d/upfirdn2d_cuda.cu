@@ -1,9 +1,11 @@
-// upfirdn2d on a GPU: one launch, of a strip kernel (strip.cuh) where there is one for the filter,
-// of the direct one (direct.cuh) elsewhere.
+// upfirdn2d on a GPU: one launch, of a strip kernel where there is one for the filter
+// (aligned_strip.cuh where rows are of whole vectors, else strip.cuh), of the direct one
+// (direct.cuh) elsewhere.
 //
 // All choices depend on shapes, types and addresses alone, so that results are the same on every
 // GPU and in every run.
 #include <algorithm>
+#include <type_traits>
 
 #include "upfirdn2d/direct.cuh"
 #include "upfirdn2d/strip.cuh"
@@ -15,6 +17,7 @@ namespace {
 constexpr int kNarrowest = 8;           // threads side by side
 constexpr int64_t kEnoughBlocks = 512;  // for a large GPU
 constexpr int64_t kFewBlocks = 128;
+constexpr int64_t kEnoughAlignedBlocks = 1024;  // which have fewer threads
 constexpr int kMostShared = 48 * 1024;
 constexpr int kMostBatchRows = 8;
 
@@ -59,64 +62,116 @@ bool plan_batches(StripArgs<T>* a, int width, int height, int inputs, int down, 
   return false;
 }
 
+template <typename T>
+StripArgs<T> strip_args(const Upfirdn2dCudaCall& call, const Taps& taps) {
+  const Upfirdn2dParams& p = call.params;
+  return {
+      static_cast<T*>(call.y),
+      static_cast<const T*>(call.x),
+      taps,
+      p.gain,
+      strip_axis(p.in_h, p.out_h, p.up_x, p.pad_y0),
+      strip_axis(p.in_w, p.out_w, p.up_x, p.pad_x0),
+      p.planes,
+      call.channels,
+      EpilogueMath<T>(call.epilogue != nullptr ? *call.epilogue : DeviceEpilogue()),
+  };
+}
+
+// The threads of a block: `width` side by side, on `height` planes; with blocks side by side for as
+// many of them as a row takes. A power of two below a warp, else whole warps.
+struct StripBlock {
+  int64_t tiles;
+  int width, height;
+};
+StripBlock strip_block(int64_t across, int threads, int narrowest, int64_t planes) {
+  StripBlock block = {ceil_div(across, threads), 0, 0};
+  const int64_t each = ceil_div(across, block.tiles);
+  block.width = each <= 16 ? std::max(narrowest, next_power_of_two(each))
+                           : static_cast<int>(ceil_div(each, 32) * 32);
+  block.height = threads / block.width;
+  if (block.width < 32) {
+    block.height = std::min<int>(block.height, next_power_of_two(planes));
+    block.height = std::max(block.height, 32 / block.width);
+  }
+  return block;
+}
+
+// Rows of a strip: the more the fewer are read twice, as long as there are enough blocks. Two
+// strips share `shared_rows`; `fewest` times these a strip is high, unless there would be few
+// blocks.
+template <typename T>
+void plan_grid(const StripBlock& block, int64_t shared_rows, int fewest, int64_t enough_blocks,
+               StripArgs<T>* a, StripLaunch* launch) {
+  const int64_t plane_blocks = ceil_div(a->planes, block.height);
+  const int64_t side_by_side = block.tiles * plane_blocks;
+  const auto rows_for = [&](int64_t blocks, int64_t least) {
+    return std::max(ceil_div(a->rows.units, ceil_div(blocks, side_by_side)), least);
+  };
+  int64_t rows = rows_for(enough_blocks, fewest * shared_rows);
+  if (side_by_side * ceil_div(a->rows.units, rows) < kFewBlocks) {
+    rows = rows_for(kFewBlocks, 2 * shared_rows);
+  }
+  const int64_t strips = ceil_div(a->rows.units, rows);
+  a->strip_units = static_cast<int>(ceil_div(a->rows.units, strips));
+  a->column_tiles = static_cast<int>(block.tiles);
+  const int64_t grid_y = std::min(plane_blocks, kMaxGridYZ);
+  launch->block = dim3(block.width, block.height);
+  launch->grid = dim3(static_cast<unsigned>(block.tiles * strips), static_cast<unsigned>(grid_y),
+                      static_cast<unsigned>(ceil_div(plane_blocks, grid_y)));
+}
+
+// Whether rows are of whole vectors, and the columns' padding is one of those of aligned_strip.cuh.
+// Calls with an epilogue filter the result of a transposed convolution, whose width is odd.
+template <typename T>
+bool aligned_strip_supports(const Upfirdn2dCudaCall& call) {
+  const Upfirdn2dParams& p = call.params;
+  const int inputs = aligned_inputs<T>(p.up_x), outputs = inputs * p.up_x / p.down_x;
+  const bool padding = p.up_x == 2     ? p.pad_x0 == 2 && p.pad_y0 % 2 == 0
+                       : p.down_x == 2 ? p.pad_x0 == 1
+                                       : p.pad_x0 == 1 || p.pad_x0 == 2;
+  return p.taps_w == 4 && call.epilogue == nullptr && padding && p.in_w % inputs == 0 &&
+         p.out_w * p.down_x == p.in_w * p.up_x && is_aligned<T>(call.x, inputs) &&
+         is_aligned<T>(call.y, outputs);
+}
+
+template <typename T>
+bool try_aligned_strip(const Upfirdn2dCudaCall& call, const Taps& taps, cudaStream_t stream) {
+  if constexpr (std::is_same_v<T, double>) {
+    return false;
+  } else {
+    if (!aligned_strip_supports<T>(call)) return false;
+    const Upfirdn2dParams& p = call.params;
+    StripArgs<T> a = strip_args<T>(call, taps);
+    StripLaunch launch = {};
+    launch.stream = stream;
+    const StripBlock block =
+        strip_block(p.in_w / aligned_inputs<T>(p.up_x), kAlignedThreads, 1, p.planes);
+    plan_grid(block, p.taps_h / (p.up_x * p.down_x), 4, kEnoughAlignedBlocks, &a, &launch);
+    launch_aligned_strip<T>(launch, a, p.up_x, p.down_x);
+    return true;
+  }
+}
+
 // False where there is no plan, which no filter of the table comes to.
 template <typename T>
 bool try_strip(const Upfirdn2dCudaCall& call, const Taps& taps, cudaStream_t stream) {
   const Upfirdn2dParams& p = call.params;
   const int up = p.up_x, down = p.down_x;
-  StripArgs<T> a = {
-      static_cast<T*>(call.y),
-      static_cast<const T*>(call.x),
-      taps,
-      p.gain,
-      strip_axis(p.in_h, p.out_h, up, p.pad_y0),
-      strip_axis(p.in_w, p.out_w, up, p.pad_x0),
-      p.planes,
-      call.channels,
-      EpilogueMath<T>(call.epilogue != nullptr ? *call.epilogue : DeviceEpilogue()),
-  };
-  constexpr int kThreads = kStripThreads<T>;
+  StripArgs<T> a = strip_args<T>(call, taps);
   if (reinterpret_cast<uintptr_t>(call.x) % sizeof(T) != 0) return false;
   a.misaligned = static_cast<int>(reinterpret_cast<uintptr_t>(call.x) % 32 / sizeof(T));
   a.pairs = up == 2 && p.out_w % 2 == 0 && is_aligned<T>(call.y, 2);
 
-  // Threads side by side: a power of two below a warp, else whole warps.
-  const int64_t tiles = ceil_div(a.columns.units, kThreads);
-  const int64_t each = ceil_div(a.columns.units, tiles);
-  const int width = each <= 16 ? std::max(kNarrowest, next_power_of_two(each))
-                               : static_cast<int>(ceil_div(each, 32) * 32);
-  const int inputs = width * down + p.taps_w / up;
   StripLaunch launch = {};
-  int height = kThreads / width;
-  if (width < 32) {
-    height = std::min<int>(height, next_power_of_two(p.planes));
-    height = std::max(height, 32 / width);
-  }
-  while (!plan_batches(&a, width, height, inputs, down, &launch.shared_bytes)) {
-    if (height * width <= 32 || height == 1) return false;
-    height /= 2;
-  }
-
-  // Rows of a strip: the more the fewer are read twice, as long as there are enough blocks.
-  const int64_t plane_blocks = ceil_div(p.planes, height);
-  const int64_t side_by_side = tiles * plane_blocks;
-  const int64_t shared_rows = p.taps_h / (up * down);  // with the strip below
-  const auto rows_for = [&](int64_t blocks, int64_t fewest) {
-    return std::max(ceil_div(a.rows.units, ceil_div(blocks, side_by_side)), fewest);
-  };
-  int64_t rows = rows_for(kEnoughBlocks, 8 * shared_rows);
-  if (side_by_side * ceil_div(a.rows.units, rows) < kFewBlocks) {
-    rows = rows_for(kFewBlocks, 2 * shared_rows);
-  }
-  const int64_t strips = ceil_div(a.rows.units, rows);
-  a.strip_units = static_cast<int>(ceil_div(a.rows.units, strips));
-  a.column_tiles = static_cast<int>(tiles);
-
-  const int64_t grid_y = std::min(plane_blocks, kMaxGridYZ);
-  launch.block = dim3(width, height);
-  launch.grid = dim3(static_cast<unsigned>(tiles * strips), static_cast<unsigned>(grid_y),
-                     static_cast<unsigned>(ceil_div(plane_blocks, grid_y)));
   launch.stream = stream;
+  StripBlock block = strip_block(a.columns.units, kStripThreads<T>, kNarrowest, p.planes);
+  const int inputs = block.width * down + p.taps_w / up;
+  while (!plan_batches(&a, block.width, block.height, inputs, down, &launch.shared_bytes)) {
+    if (block.height * block.width <= 32 || block.height == 1) return false;
+    block.height /= 2;
+  }
+  plan_grid(block, p.taps_h / (up * down), 8, kEnoughBlocks, &a, &launch);
   launch_strip<T>(launch, a, up, down, p.taps_w, call.epilogue != nullptr);
   return true;
 }
@@ -146,7 +201,9 @@ void upfirdn2d_cuda(const Upfirdn2dCudaCall& call, const CudaContext& context) {
   bool done = false;
   if (device::strip_supports(call)) {
     dispatch_storage(call.storage, [&](auto zero) {
-      done = device::try_strip<decltype(zero)>(call, taps, stream);
+      using T = decltype(zero);
+      done = device::try_aligned_strip<T>(call, taps, stream) ||
+             device::try_strip<T>(call, taps, stream);
     });
   }
   if (!done) device::launch_direct(call, taps, stream);
