@@ -16,9 +16,9 @@ import paddle
 from pygan.ops.modulated_conv2d import modulation
 
 DType = Literal["float16", "bfloat16", "float32", "float64"]
-# Of the largest value: first and second order. float16 keeps 10 bits of mantissa, bfloat16 7; a
-# second order is a chain of several roundings.
-TOLERANCES = {"float16": (2e-3, 4e-3), "bfloat16": (1.2e-2, 2.5e-2)}
+# Of the largest value: first and second order. float16 keeps 10 bits of mantissa, bfloat16 7 (and
+# the CPU of Paddle 2 rounds towards zero); a second order is a chain of several roundings.
+TOLERANCES = {"float16": (2e-3, 4e-3), "bfloat16": (2e-2, 4e-2)}
 # n, i, o, kh, kw: odd everything; more samples than a block takes at once, and than outputs; more
 # input channels than a block takes at once; more taps than shared memory holds; one of everything
 SHAPES = [

@@ -39,7 +39,7 @@ def test_equals_the_reference(dtype: DType) -> None:
     results = [modulation(*pair, getattr(paddle, dtype), impl=i) for i in ("native", "ref")]
     for got, expected in zip(*results):
         assert expected.dtype == paddle.float32
-        bits = 2**-11 if dtype == "float16" else 2**-8
+        bits = 2**-10 if dtype == "float16" else 2**-7  # Paddle 2's CPU rounds towards zero
         exact = expected.numpy()
         assert np.all(np.abs(got.astype("float32").numpy() - exact) <= bits * np.abs(exact) + 6e-8)
 
