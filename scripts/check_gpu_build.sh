@@ -31,13 +31,14 @@ PATH=$venv/bin:$PATH NVCC=$PWD/build/cuda-11.8/bin/nvcc NVCC_CCBIN=$PWD/build/cu
   --wheel-dir build/wheel .
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall \
   build/wheel/pygan-*.whl
-# From elsewhere, so that the installed package is the one that is imported.
+# From elsewhere, so that the installed package is the one that is imported, also by the tests.
 (cd build/wheel && "$venv/bin/python" -c '
 from pygan.ops import native_info
 info = native_info()
 assert info["available"] and info["cuda"], info
 print("loaded without a driver:", ", ".join(info["operators"]))')
-"$venv/bin/pytest" -o pythonpath= -n "$jobs" --dist loadfile -p no:cacheprovider tests/ops
+cp -r tests pyproject.toml build/wheel/
+(cd build/wheel && "$venv/bin/python" -m pytest -n "$jobs" --dist loadfile tests/ops)
 "$python" -m benchmarks.gpu_model.resources --build build/native-2.6.2 --cuda 11.8
 
 echo "== CUDA 13, headers of Paddle 3"

@@ -71,7 +71,10 @@ class PaddleDevice:
 
     def library_tf32(self) -> bool:
         if self._has_tf32 is None:
-            old = paddle.device.cuda.get_device_capability()[0] < 8
+            try:
+                old = paddle.device.cuda.get_device_capability()[0] < 8
+            except OSError:  # a Paddle for GPUs on a machine without one
+                old = True
             self._has_tf32 = not old and os.environ.get("NVIDIA_TF32_OVERRIDE") != "0"
         return self._has_tf32 and (self._cublas() or self._cudnn())
 
