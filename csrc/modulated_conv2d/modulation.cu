@@ -25,9 +25,9 @@ struct Source {
 };
 
 // Sample n is written by block n modulo the number of blocks. A thread reads back only the energies
-// that it wrote. Three blocks per SM: with 64 registers the compiler spills some.
+// that it wrote. Two blocks per SM: with the registers of three the compiler spills some.
 template <typename Half, typename Out>
-__global__ void __launch_bounds__(kThreads, 3)
+__global__ void __launch_bounds__(kThreads, 2)
     modulate(Out* w_out, Out* s_out, Out* d, float* e, float* w_scale, float* s_scale,
              Source<Half> w, Source<Half> s, ModulationShape shape, float root_fan_in) {
   __shared__ float staged[kStaged];
