@@ -1,0 +1,208 @@
+"""Operator calls that show seeded bugs: run by a process of its own on a library of kernels.
+
+    PYGAN_BACKEND=emulate PYGAN_EMULATED_DIR=folder python -m tests.cuda.mutant_calls NAME...
+
+prints a JSON object with a verdict for each call: what the emulator objected to, how far results
+are from the reference composition in float64, and each kernel's traffic with shared memory.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import paddle
+
+from csrc.ptx.runtime import library, record_launches
+from pygan.ops import allow_tf32, bias_act, conv2d, modulated_conv2d, upfirdn2d
+
+Call = Callable[[str, str], list[paddle.Tensor]]
+CALLS: dict[str, Call] = {}
+
+
+def call(function: Call) -> Call:
+    """Register a function of (impl, dtype) that returns the operator's results."""
+    CALLS[function.__name__] = function
+    return function
+
+
+def tensor(seed: int, shape: list[int], dtype: str) -> paddle.Tensor:
+    """Normal numbers that float16 has too, and so every type of multiplication."""
+    array = np.random.default_rng([seed, *shape]).standard_normal(shape)
+    leaf = paddle.to_tensor(array.astype(np.float16).astype(dtype))
+    leaf.stop_gradient = False
+    return leaf
+
+
+def with_gradients(y: paddle.Tensor, leaves: list[paddle.Tensor]) -> list[paddle.Tensor]:
+    return [y, *paddle.grad([y], leaves, [tensor(9, y.shape, y.numpy().dtype.name).detach()])]
+
+
+@call
+def bias_act_noise(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """Column sums over 32 lines of a block."""
+    leaves = [tensor(i, s, dtype) for i, s in enumerate([[2, 40, 40], [2, 1, 40], [1]])]
+    x, noise, strength = leaves
+    y = bias_act(x, noise=noise, strength=strength, act="lrelu", impl=impl)
+    return with_gradients(y, leaves)
+
+
+@call
+def bias_act_bias(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """Lines of several warps, each with a partial sum of its own."""
+    x, b = tensor(1, [2, 3, 520], dtype), tensor(2, [3], dtype)
+    return with_gradients(bias_act(x, b, act="lrelu", impl=impl), [x, b])
+
+
+@call
+def bias_act_many_sums(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """So many partial sums that a block adds them together."""
+    leaves = [tensor(i, s, dtype) for i, s in enumerate([[260, 2, 8], [1, 1, 8], [1]])]
+    x, noise, strength = leaves
+    y = bias_act(x, noise=noise, strength=strength, act="lrelu", impl=impl)
+    return with_gradients(y, leaves)
+
+
+@call
+def bias_act_odd_lines(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """Vectors that start elsewhere in each line."""
+    return [bias_act(tensor(1, [2, 3, 289], dtype), tensor(2, [3], dtype), impl=impl)]
+
+
+@call
+def bias_act_single(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """Elements one by one."""
+    x, noise = tensor(1, [2, 3, 21], dtype), tensor(2, [2, 1, 21], dtype)
+    return [bias_act(x, noise=noise, act="lrelu", impl=impl)]
+
+
+@call
+def upsample_long_filter(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """Several strips of several batches of rows."""
+    f = np.random.default_rng(0).standard_normal(12).astype(np.float32)
+    return [upfirdn2d(tensor(1, [1, 2, 40, 45], dtype), f, 2, 1, 6, impl=impl)]
+
+
+@call
+def upsample_odd(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """An odd number of columns, so that no two results are stored at once."""
+    f = np.random.default_rng(0).standard_normal(8).astype(np.float32)
+    return [upfirdn2d(tensor(1, [1, 2, 9, 37], dtype), f, 2, 1, 4, impl=impl)]
+
+
+@call
+def upsample_narrow(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """Planes narrower than a warp, side by side."""
+    f = np.random.default_rng(0).standard_normal(8).astype(np.float32)
+    return [upfirdn2d(tensor(1, [1, 9, 16, 16], dtype), f, 2, 1, [4, 3, 4, 3], impl=impl)]
+
+
+def convolution(impl: str, dtype: str, side: tuple[int, int]) -> list[paddle.Tensor]:
+    x, w = tensor(1, [2, 40, *side], dtype), tensor(2, [70, 40, 3, 3], dtype)
+    return [conv2d(x, w, padding=1, impl=impl)]
+
+
+@call
+def conv_forward(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """Images whose rows start at no multiple of 16 bytes."""
+    return convolution(impl, dtype, (9, 7))
+
+
+@call
+def conv_forward_tf32(impl: str, dtype: str) -> list[paddle.Tensor]:
+    previous = allow_tf32(True)
+    try:
+        return convolution(impl, dtype, (8, 12))
+    finally:
+        allow_tf32(previous)
+
+
+@call
+def conv_forward_few_rows(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """Few results of many products: the sum is split among blocks."""
+    x, w = tensor(1, [1, 160, 5, 3], dtype), tensor(2, [10, 160, 3, 3], dtype)
+    return [conv2d(x, w, padding=1, impl=impl)]
+
+
+@call
+def conv_weight_grad(impl: str, dtype: str) -> list[paddle.Tensor]:
+    x, w = tensor(1, [2, 33, 9, 7], dtype), tensor(2, [20, 33, 3, 3], dtype)
+    y = conv2d(x, w, padding=1, impl=impl)
+    return paddle.grad([y], [w], [tensor(9, y.shape, dtype).detach()])
+
+
+@call
+def conv_direct_weight_grad(impl: str, dtype: str) -> list[paddle.Tensor]:
+    x, w = tensor(1, [1, 2, 15, 11], dtype), tensor(2, [5, 2, 3, 3], dtype)
+    y = conv2d(x, w, padding=1, impl=impl)
+    return paddle.grad([y], [w], [tensor(9, y.shape, dtype).detach()])
+
+
+@call
+def to_rgb(impl: str, dtype: str) -> list[paddle.Tensor]:
+    x, w = tensor(1, [1, 37, 10, 9], dtype), tensor(2, [3, 37, 1, 1], dtype)
+    return [conv2d(x, w, impl=impl)]
+
+
+@call
+def demodulated(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """More channels than a block sums at a time, and more samples."""
+    x, w = tensor(1, [9, 300, 2, 2], dtype), tensor(2, [3, 300, 3, 3], dtype)
+    return [modulated_conv2d(x, w, tensor(3, [9, 300], dtype), padding=1, impl=impl)]
+
+
+@call
+def layer_gradients(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """Planes that a whole block sums."""
+    shapes = [[2, 5, 24, 24], [3, 5, 3, 3], [2, 5], [2, 1, 24, 24], [1], [3]]
+    leaves = [tensor(i, s, dtype) for i, s in enumerate(shapes)]
+    x, w, styles, noise, strength, b = leaves
+    y = modulated_conv2d(
+        x, w, styles, noise, padding=1, noise_strength=strength, bias=b, act="lrelu", impl=impl
+    )
+    return with_gradients(y, leaves)
+
+
+def error_of(actual: list[np.ndarray], exact: list[np.ndarray]) -> float:
+    """The largest difference, relative to the largest value of its result."""
+    return max(
+        float(np.nan_to_num(np.abs(a - b), nan=np.inf).max() / np.abs(b).max())
+        for a, b in zip(actual, exact)
+    )
+
+
+def arrays(results: list[paddle.Tensor]) -> list[np.ndarray]:
+    return [t.astype("float64").numpy() for t in results]
+
+
+def verdict(name: str) -> dict[str, Any]:
+    """What came of one call.
+
+    'message' is the emulator's objection, 'error' the results' distance from the reference's, and
+    'shared' the wavefronts that each kernel's accesses to shared memory took and would at best.
+    """
+    run = CALLS[name]
+    message, error = "", 0.0
+    with record_launches() as launches:
+        try:
+            actual = arrays(run("native", "float32"))
+        except OSError as refusal:
+            message = str(refusal)
+    if not message:
+        error = error_of(actual, arrays(run("ref", "float64")))
+    shared: dict[str, list[int]] = {}
+    for launch in launches:
+        totals = shared.setdefault(launch["name"].split("<")[0], [0, 0])
+        for kind in ("shared_load", "shared_store", "ldmatrix"):
+            counters = launch["stats"].get(kind, {"wavefronts": 0, "ideal": 0})
+            totals[0] += counters["wavefronts"]
+            totals[1] += counters["ideal"]
+    return {"message": message, "error": error, "shared": shared}
+
+
+if __name__ == "__main__":
+    library().ptxemu_set_global_races(1)
+    print(json.dumps({name: verdict(name) for name in sys.argv[1:]}))
