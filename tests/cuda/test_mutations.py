@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from pygan.ops import emulated
 from tests.cuda.mutant_build import EMULATED, build, unavailable, verdicts
 from tests.cuda.mutations import MUTATIONS, Mutation
 
@@ -46,7 +47,11 @@ def outcome_of(mutation: Mutation, folder: Path) -> Outcome:
 
 @pytest.fixture(scope="module")
 def _can_build() -> None:
-    reason = unavailable()
+    try:
+        with emulated():
+            reason = unavailable()
+    except RuntimeError as error:
+        reason = str(error)
     if reason and os.environ.get("PYGAN_REQUIRE_EMULATOR") == "1":
         pytest.fail(reason)
     if reason:
@@ -65,9 +70,10 @@ def outcomes(
 ) -> Iterator[dict[str, Future[Outcome]]]:
     """Of the mutations that were selected, two at a time."""
     folder = tmp_path_factory.mktemp("mutants")
+    items: list[Any] = request.session.items
     selected = [
         item.callspec.params["mutation"]
-        for item in request.session.items
+        for item in items
         if getattr(item, "originalname", "") == test_bug_is_caught.__name__
     ]
     with ThreadPoolExecutor(2) as pool:
