@@ -20,6 +20,7 @@ fail() {
 [ $# -eq 2 ] || fail "usage: scripts/cuda_toolchain.sh 13|11.8 PREFIX"
 version=$1
 prefix=$2
+case $prefix in /*) ;; *) prefix=$PWD/$prefix ;; esac
 python=${PYTHON:-python3}
 [ "$(uname -m)" = x86_64 ] || fail "CUDA's compilers are fetched for x86_64, and this is $(uname -m)"
 
