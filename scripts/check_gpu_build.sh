@@ -44,7 +44,7 @@ cp -r tests pyproject.toml build/wheel/
 echo "== CUDA 13, headers of Paddle 3"
 PYTHON=$python scripts/cuda_toolchain.sh 13 build/cuda-13
 cmake -S . -B build/gpu-headers -G Ninja -DPython_EXECUTABLE="$python" -DPYGAN_CUDA=ON \
-  -DPYGAN_NVCC=build/cuda-13/bin/nvcc -DPYGAN_OUTPUT_DIR="$PWD/build/gpu-headers" >build/gpu-headers.log ||
+  -DPYGAN_NVCC=build/cuda-13/bin/nvcc -DPYGAN_OUTPUT_DIR="$PWD/build/gpu-headers/package" >build/gpu-headers.log ||
   { cat build/gpu-headers.log; exit 1; }
 cmake --build build/gpu-headers --target pygan_bindings pygan_cuda_objects
 "$python" -m benchmarks.gpu_model.resources --build build/gpu-headers --cuda 13.0
