@@ -3,9 +3,10 @@
     python -m benchmarks.gpu_model.golden [--update]
 
 Compares with ``golden.json``; exit code 1, with what got worse, when a case launches more kernels,
-asks for more sectors, has more bank conflicts, or a smaller share of tensor instructions in its
-main loop. ``--update`` writes the file anew. The counts are of the PTX of the compiler that
-`make emulator` fetches; another compiler may change the last of them.
+asks for more sectors, has more bank conflicts, a smaller share of tensor instructions in its main
+loop, or fewer warps resident on an SM (registers being those of ``resources-*.json``).
+``--update`` writes the file anew. The counts are of the PTX of the compiler that `make emulator`
+fetches; another compiler may change the last of them.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from typing import Optional, Union
 
 from benchmarks.gpu_model import layer
 from benchmarks.gpu_model.cases import cases, run
-from benchmarks.gpu_model.model import Operator
+from benchmarks.gpu_model.model import Operator, residency
 
 PATH = Path(__file__).with_name("golden.json")
 
 Counts = dict[str, Union[int, float]]
+_ARCHITECTURES = (80, 86, 90)
 # Counts of which less is better; of the others, more.
 _LESS_IS_BETTER = ("launches", "bytes requested", "conflicting wavefronts", "Paddle's kernels")
 
@@ -39,6 +41,9 @@ def counts_of(operator: Operator) -> Counts:
         loop = operator.tensor_launch.loop
         assert loop is not None
         counts["tensor share"] = round(loop.tensor_share, 4)
+    for arch in _ARCHITECTURES:
+        shares = [residency(each, arch).share for each in operator.launches]
+        counts[f"least occupancy, sm_{arch}"] = round(min(shares), 4)
     return counts
 
 
