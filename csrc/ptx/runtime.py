@@ -26,7 +26,7 @@ FOLDER = Path(
 
 
 @functools.lru_cache(maxsize=1)
-def library() -> ctypes.CDLL:
+def stand_in() -> ctypes.CDLL:
     """The stand-in libcudart of the emulated build.
 
     Raises:
@@ -43,12 +43,12 @@ def library() -> ctypes.CDLL:
 
 def reset() -> None:
     """Forget the calls and launches seen so far."""
-    library().ptxemu_runtime_reset()
+    stand_in().ptxemu_runtime_reset()
 
 
 def runtime_calls() -> dict[str, int]:
     """How often each function of the runtime was called since the last `reset`."""
-    return dict(json.loads(library().ptxemu_runtime_calls().decode()))
+    return dict(json.loads(stand_in().ptxemu_runtime_calls().decode()))
 
 
 @contextlib.contextmanager
@@ -60,12 +60,12 @@ def record_launches(per_instruction: bool = False) -> Iterator[list[dict[str, An
     """
     launches: list[dict[str, Any]] = []
     reset()
-    library().ptxemu_record_launches(1, int(per_instruction))
+    stand_in().ptxemu_record_launches(1, int(per_instruction))
     try:
         yield launches
     finally:
-        launches.extend(json.loads(library().ptxemu_recorded_launches().decode()))
-        library().ptxemu_record_launches(0, 0)
+        launches.extend(json.loads(stand_in().ptxemu_recorded_launches().decode()))
+        stand_in().ptxemu_record_launches(0, 0)
         for launch in launches:
             launch["name"] = readable_name(launch["kernel"])
 

@@ -9,7 +9,7 @@ from typing import Any, Optional
 import paddle
 
 from pygan.gpu_check.checks import describe
-from pygan.gpu_check.timing import Stopwatch, library_tf32
+from pygan.gpu_check.timing import Stopwatch, paddle_tf32
 
 _ROUNDS = 5
 
@@ -53,7 +53,7 @@ def gemm_tflops(stopwatch: Stopwatch, side: int, dtype: Any, *, tf32: bool) -> f
     """Operations per second of a product of square matrices, in 10^12."""
     a = paddle.randn([side, side]).astype(dtype)
     b = paddle.randn([side, side]).astype(dtype)
-    with library_tf32(tf32):
+    with paddle_tf32(tf32):
         milliseconds = _median(stopwatch, lambda: paddle.matmul(a, b))
     return 2 * side**3 / milliseconds / 1e9
 

@@ -190,7 +190,7 @@ def time_all(
             timing.message = "not timed: out of time"
             yield timing
             continue
-        with library_tf32(load.tf32):
+        with paddle_tf32(load.tf32):
             medians, errors = race(load, contenders)
         timing.message = "; ".join(f"{name}: {why}" for name, why in errors.items())
         for name, median in medians.items():
@@ -231,7 +231,7 @@ def race(
 
 
 @contextlib.contextmanager
-def library_tf32(allowed: bool) -> Iterator[None]:
+def paddle_tf32(allowed: bool) -> Iterator[None]:
     """Whether float32 products, pygan's and Paddle's, may be TF32 inside the block.
 
     Paddle 2 has no such switch: its TF32 stays as NVIDIA_TF32_OVERRIDE says.

@@ -25,7 +25,7 @@ class Device(Protocol):
     def identity(self) -> dict[str, str]:
         """What decisions depend on; the name of the cache file follows from it."""
 
-    def library_tf32(self) -> bool:
+    def paddle_tf32(self) -> bool:
         """Whether Paddle multiplies float32 in TF32."""
 
     def is_capturing(self) -> bool:
@@ -69,7 +69,7 @@ class PaddleDevice:
             "pygan": pygan.__version__,
         }
 
-    def library_tf32(self) -> bool:
+    def paddle_tf32(self) -> bool:
         if self._has_tf32 is None:
             try:
                 old = paddle.device.cuda.get_device_capability()[0] < 8

@@ -122,7 +122,7 @@ class Tuner:
             None if w is None else tuple(w.shape),
             attributes,
             _native.tf32,
-            self._device.library_tf32(),
+            self._device.paddle_tf32(),
         )
         decided = self._decided.get(key)
         if decided is NATIVE:
@@ -200,7 +200,7 @@ class Tuner:
             "choice": NATIVE,
             "source": "timed",
         }
-        tf32_differs = self._device.library_tf32() and not _native.tf32
+        tf32_differs = self._device.paddle_tf32() and not _native.tf32
         if x.dtype == paddle.float32 and tf32_differs and described["op"] != "bias_act":
             return {**entry, "source": "not timed", "why": "the composition would use TF32"}
         try:
@@ -314,7 +314,7 @@ def _describe(
         "dtype": str(x.dtype).rpartition(".")[2],
         "inputs": "".join("-" if t is None else "g" if n else "c" for t, n in zip(tensors, needs)),
         "attributes": repr(attributes),
-        "tf32": [bool(_native.tf32), bool(device.library_tf32())],
+        "tf32": [bool(_native.tf32), bool(device.paddle_tf32())],
     }
 
 

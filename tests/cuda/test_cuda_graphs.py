@@ -29,23 +29,23 @@ PERMITTED = {
 
 @contextmanager
 def captured() -> Iterator[None]:
-    library = runtime.library()
+    cuda = runtime.stand_in()
     runtime.reset()
-    assert library.cudaStreamBeginCapture(None, 0) == 0
+    assert cuda.cudaStreamBeginCapture(None, 0) == 0
     try:
         yield
     finally:
         graph = ctypes.c_void_p()
-        library.cudaStreamEndCapture(None, ctypes.byref(graph))
+        cuda.cudaStreamEndCapture(None, ctypes.byref(graph))
 
 
 def test_the_runtime_refuses_to_wait_during_a_capture() -> None:
-    library = runtime.library()
+    cuda = runtime.stand_in()
     with captured():
-        assert library.cudaDeviceSynchronize() == 900  # cudaErrorStreamCaptureUnsupported
-        assert library.cudaMalloc(ctypes.byref(ctypes.c_void_p()), ctypes.c_size_t(64)) == 900
-    assert library.cudaGetLastError() == 900
-    assert library.cudaDeviceSynchronize() == 0
+        assert cuda.cudaDeviceSynchronize() == 900  # cudaErrorStreamCaptureUnsupported
+        assert cuda.cudaMalloc(ctypes.byref(ctypes.c_void_p()), ctypes.c_size_t(64)) == 900
+    assert cuda.cudaGetLastError() == 900
+    assert cuda.cudaDeviceSynchronize() == 0
 
 
 @pytest.mark.parametrize("phase", PHASES)

@@ -41,7 +41,7 @@ class FakeDevice:
     def identity(self) -> dict[str, str]:
         return self.facts
 
-    def library_tf32(self) -> bool:
+    def paddle_tf32(self) -> bool:
         return self.tf32
 
     def is_capturing(self) -> bool:
