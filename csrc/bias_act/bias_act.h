@@ -55,7 +55,7 @@ struct BiasActCall {
 // Throws std::bad_alloc when there is no memory for the partial sums.
 void bias_act(const BiasActCall& call);
 
-// The same on a GPU: every pointer is device memory. An empty call does nothing.
+// The same on a GPU: every pointer is device memory.
 // Throws std::runtime_error for CUDA's errors.
 void bias_act_cuda(const BiasActCall& call, const CudaContext& context);
 
