@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "source_places.h"
 #include "types.h"
 
 namespace ptxemu {
@@ -37,8 +38,7 @@ struct Statement {
   bool guard_negated = false;
   int scope = 0;     // index into FunctionAst::scope_parents
   int ptx_line = 0;  // in the PTX text
-  int file = 0;      // of .loc, 0 without
-  int line = 0;      // of .loc
+  int place = -1;    // index in ModuleAst::places of the last .loc, -1 without
   std::vector<Operand> call_results, call_arguments;
 };
 
@@ -93,6 +93,7 @@ struct ModuleAst {
   std::vector<FunctionAst> functions;
   std::vector<VariableAst> variables;
   std::map<int, std::string> files;  // .file
+  std::vector<SourcePlace> places;   // .loc
 };
 
 }  // namespace ptxemu

@@ -88,8 +88,13 @@ Decoder::Decoder(KernelBuilder& builder, const FunctionNames& names, const State
 void Decoder::Run() {
   info.opcode = statement_.opcode;
   info.text = Describe(statement_);
-  info.file = statement_.line ? statement_.file : 0;
-  info.line = statement_.line ? statement_.line : statement_.ptx_line;
+  info.line = statement_.ptx_line;
+  if (statement_.place >= 0) {
+    const SourcePlace& place = builder_.program().places[statement_.place];
+    info.file = place.file;
+    info.line = place.line;
+    info.inlined_at = place.inlined_at;
+  }
   if (!statement_.guard.empty()) {
     Operand guard;
     guard.kind = Operand::kName;

@@ -61,6 +61,7 @@ std::unique_ptr<Program> LoadProgram(const char* text) {
   auto program = std::make_unique<Program>();
   program->target = module.target;
   program->files = module.files;
+  program->places = module.places;
   for (const VariableAst& variable : module.variables) AllocateVariable(*program, variable);
   for (const VariableAst& variable : module.variables) Initialise(*program, variable);
   for (const FunctionAst& function : module.functions) {

@@ -22,6 +22,7 @@ class Parser {
   void PerformanceDirectives();
   void Body();
   void BodyDirective(int scope);
+  void Location(int ptx_line);
   void Registers(int scope);
   void Label(int scope);
   void Instruction(int scope);
@@ -33,7 +34,8 @@ class Parser {
   TokenStream tokens_;
   ModuleAst module_;
   FunctionAst* function_ = nullptr;
-  int file_ = 0, line_ = 0;  // of the last .loc
+  SourcePlaces places_;
+  int place_ = -1;  // of the last .loc
 };
 
 // ---- module scope
@@ -79,6 +81,7 @@ ModuleAst Parser::Module() {
       tokens_.Fail("unsupported directive");
     }
   }
+  module_.places = places_.All();
   return std::move(module_);
 }
 
@@ -175,7 +178,8 @@ void Parser::Function(bool is_kernel) {
   function.is_kernel = is_kernel;
   function.scope_parents = {-1};
   function_ = &function;
-  file_ = line_ = 0;
+  place_ = -1;
+  places_.StartFunction();
   if (!is_kernel && tokens_.Is("(")) function.results = Parameters();
   function.name = tokens_.Identifier();
   if (tokens_.Is("(")) function.parameters = Parameters();
@@ -272,14 +276,36 @@ void Parser::BodyDirective(int scope) {
   } else if (directive.text == ".const") {
     Variables(Space::kConst, false, scope, module_.variables);
   } else if (directive.text == ".loc") {
-    file_ = static_cast<int>(tokens_.Integer());
-    line_ = static_cast<int>(tokens_.Integer());
-    tokens_.SkipRestOfLine(directive.line);
+    Location(directive.line);
   } else if (directive.text == ".pragma") {
     tokens_.SkipPast(";");
   } else {
     tokens_.Fail("unsupported directive " + directive.text);
   }
+}
+
+// .loc file line column, and where the function was inlined:
+//   , function_name label, inlined_at file line column
+void Parser::Location(int ptx_line) {
+  const auto integer = [&] { return static_cast<int>(tokens_.Integer()); };
+  const auto place = [&] {
+    SourcePlace read;
+    read.file = integer();
+    read.line = integer();
+    if (tokens_.IsNumber() && tokens_.Peek().line == ptx_line) read.column = integer();
+    return read;
+  };
+  const SourcePlace here = place();
+  while (!tokens_.AtEnd() && tokens_.Peek().line == ptx_line && !tokens_.Is("inlined_at")) {
+    tokens_.Next();
+  }
+  if (tokens_.Peek().line == ptx_line && tokens_.Accept("inlined_at")) {
+    place_ = places_.AddInlined(here, place());
+    tokens_.SkipRestOfLine(ptx_line);
+  } else {
+    place_ = places_.Add(here);
+  }
+  if (here.line == 0) place_ = -1;  // the compiler's own instructions
 }
 
 void Parser::Registers(int scope) {
@@ -323,8 +349,7 @@ void Parser::Instruction(int scope) {
   Statement statement;
   statement.scope = scope;
   statement.ptx_line = tokens_.Peek().line;
-  statement.file = file_;
-  statement.line = line_;
+  statement.place = place_;
   if (tokens_.Accept("@")) {
     statement.guard_negated = tokens_.Accept("!");
     statement.guard = tokens_.Identifier();

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "source_places.h"
 #include "types.h"
 
 namespace ptxemu {
@@ -110,6 +111,7 @@ struct Instruction {
 struct InstructionInfo {
   std::string opcode, text;
   int file = 0, line = 0;  // of the CUDA source; file 0: a line of the PTX text
+  int inlined_at = -1;     // index in Program::places of the call that was inlined, or -1
   std::string fault;       // why it cannot be executed
 };
 
@@ -170,6 +172,7 @@ struct Program {
   std::map<std::string, Variable> variables;
   std::vector<std::unique_ptr<std::vector<uint8_t>>> storage;
   std::map<int, std::string> files;
+  std::vector<SourcePlace> places;
 };
 
 }  // namespace ptxemu
