@@ -20,9 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(
-    os.environ.get("PYGAN_EMULATED_DIR", Path(__file__).resolve().parents[2] / "build" / "emulated")
-)
+_BUILT = Path(__file__).resolve().parents[2] / "build" / "emulated"
 
 
 @functools.lru_cache(maxsize=1)
@@ -32,9 +30,10 @@ def stand_in() -> ctypes.CDLL:
     Raises:
         RuntimeError: there is none.
     """
-    found = sorted(FOLDER.glob("libcudart.so.*"))
+    folder = Path(os.environ.get("PYGAN_EMULATED_DIR", _BUILT))
+    found = sorted(folder.glob("libcudart.so.*"))
     if not found:
-        raise RuntimeError(f"{FOLDER} has no stand-in for CUDA's runtime. Run: make emulator")
+        raise RuntimeError(f"{folder} has no stand-in for CUDA's runtime. Run: make emulator")
     loaded = ctypes.CDLL(str(found[0]))
     loaded.ptxemu_runtime_calls.restype = ctypes.c_char_p
     loaded.ptxemu_recorded_launches.restype = ctypes.c_char_p

@@ -2,41 +2,56 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from tests.cuda.mutations import Mutation
+from tests.cuda.mutations import Mutation, Run
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "emulator"
 OBJECTS = BUILD / "pygan_emulated_kernels"
 EMULATED = Path(os.environ.get("PYGAN_EMULATED_DIR", ROOT / "build" / "emulated"))
 
-# Mutants are compiled without what no call of mutant_calls.py needs (types other than float32,
-# filters and factors), which halves the compiler's work: [files, text, what takes its place].
-# A text that is not there any more costs time alone.
+_DEVICE_TYPES = {"float32": "float", "float16": "__half", "bfloat16": "__nv_bfloat16"}
+
+# Mutants are compiled without what no call of mutant_calls.py needs (other types, filters and
+# factors), which halves the compiler's work: [files, text, what takes its place]. A text that is
+# not there any more costs time alone.
+_OTHER_TYPES = {
+    "float64": [("common/cuda_launch.cuh", "return body(double{});", "return;")],
+    "float32": [("modulated_conv2d/weight_grad.cu", "return run_exact<kRows>(call);", "return;")],
+    "float16": [
+        ("common/cuda_launch.cuh", "return body(__half{});", "return;"),
+        ("modulated_conv2d/staging.cuh", "return call(ProductTag<Product::float16>{});", "return;"),
+        (
+            "modulated_conv2d/weight_grad.cu",
+            "return run_half<Product::float16, kRows>(call, arch < 80);",
+            "return;",
+        ),
+    ],
+    "bfloat16": [
+        ("common/cuda_launch.cuh", "return body(__nv_bfloat16{});", "return;"),
+        (
+            "modulated_conv2d/staging.cuh",
+            "return call(ProductTag<Product::bfloat16>{});",
+            "return;",
+        ),
+        (
+            "modulated_conv2d/weight_grad.cu",
+            "return run_half<Product::bfloat16, kRows>(call, false);",
+            "return;",
+        ),
+    ],
+}
 _LEFT_OUT = [
-    ("common/cuda_launch.cuh", "return body(double{});", "return;"),
-    ("common/cuda_launch.cuh", "return body(__half{});", "return;"),
-    ("common/cuda_launch.cuh", "return body(__nv_bfloat16{});", "return;"),
-    ("modulated_conv2d/staging.cuh", "return call(ProductTag<Product::float16>{});", "return;"),
-    ("modulated_conv2d/staging.cuh", "return call(ProductTag<Product::bfloat16>{});", "return;"),
-    (
-        "modulated_conv2d/weight_grad.cu",
-        "return run_half<Product::float16, kRows>(call, arch < 80);",
-        "return;",
-    ),
-    (
-        "modulated_conv2d/weight_grad.cu",
-        "return run_half<Product::bfloat16, kRows>(call, false);",
-        "return;",
-    ),
     ("modulated_conv2d/weight_grad.cu", "return run_tf32<kRows>(call);", "return;"),
     ("upfirdn2d/strip*.cuh", "launch_strip_factors<T, 4, true>(l, args, up, down);", ";"),
     ("upfirdn2d/strip*.cuh", "launch_strip_factors<T, 4, false>(l, args, up, down);", ";"),
@@ -46,7 +61,7 @@ _LEFT_OUT = [
         "bias_act/sweep.cuh",
         "const auto launch = [&](auto act, auto rows, auto elements) {      ",
         "const auto launch = [&](auto act, auto rows, auto elements) {"
-        " if constexpr (std::is_same<T, float>::value)",
+        " if constexpr (std::is_same<T, {type}>::value)",
     ),
 ]
 
@@ -70,7 +85,9 @@ def mutated_sources(mutation: Mutation, csrc: Path) -> Path:
     """Makes a copy of csrc with the bug; returns the file that has it."""
     ignored = shutil.ignore_patterns("ptx", "paddle", "*.cpp")
     shutil.copytree(ROOT / "csrc", csrc, ignore=ignored)
-    for files, before, after in _LEFT_OUT:
+    others = [edits for dtype, edits in _OTHER_TYPES.items() if dtype != mutation.dtype]
+    for files, before, after in [*itertools.chain(*others), *_LEFT_OUT]:
+        after = after.replace("{type}", _DEVICE_TYPES[mutation.dtype])
         for path in csrc.glob(files):
             path.write_text(path.read_text().replace(before, after))
     return edit(csrc, mutation.file, mutation.before, mutation.after)
@@ -112,7 +129,7 @@ def build(mutation: Mutation, folder: Path) -> Path:
             cached("PYGAN_NVCC"),
             *("-std=c++17", "-cudart", "shared", "-Xcompiler", "-fPIC,-fvisibility=hidden"),
             *("-I", str(folder / "csrc"), "-lineinfo", "-Xfatbin", "-compress=false"),
-            *("-gencode", "arch=compute_80,code=compute_80"),
+            *("-gencode", f"arch=compute_{mutation.arch},code=compute_{mutation.arch}"),
             *(("-ccbin", host) if host else ()),
             *("-c", str(source), "-o", str(made)),
         ]
@@ -135,10 +152,32 @@ def build(mutation: Mutation, folder: Path) -> Path:
     return edited
 
 
-def verdicts(calls: list[str], libraries: Path) -> dict[str, dict[str, Any]]:
-    """What tests.cuda.mutant_calls says of these calls on the kernels in a folder."""
-    one_core = {"OMP_NUM_THREADS": "1", "PTXEMU_THREADS": "1"}
-    where = {"PYGAN_BACKEND": "emulate", "PYGAN_EMULATED_DIR": str(libraries)}
-    command = [sys.executable, "-m", "tests.cuda.mutant_calls", *calls]
-    out = run(command, cwd=ROOT, env={**os.environ, **one_core, **where})
-    return dict(json.loads(out.splitlines()[-1]))
+class Caller:
+    """A process of tests.cuda.mutant_calls, which one thread at a time may ask."""
+
+    def __init__(self) -> None:
+        settings = {"OMP_NUM_THREADS": "1", "PTXEMU_THREADS": "1", "PYGAN_BACKEND": "emulate"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.cuda.mutant_calls"],
+            cwd=ROOT,
+            env={**os.environ, **settings},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def verdicts(self, libraries: Path, runs: Sequence[Run]) -> list[dict[str, Any]]:
+        """What comes of these runs, all of one architecture, on the kernels in a folder."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        (arch,) = {run.arch for run in runs}
+        calls = [[run.call, run.dtype] for run in runs]
+        request = {"libraries": str(libraries), "arch": arch, "calls": calls}
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline() or '"no answer"')
+        assert isinstance(answer, list), f"{libraries}: the process that ran {runs}: {answer}"
+        return answer
+
+    def close(self) -> None:
+        self._process.communicate()

@@ -1,15 +1,19 @@
-"""Operator calls that show seeded bugs: run by a process of its own on a library of kernels.
+"""Operator calls that show seeded bugs: a process of its own, which forks for each library.
 
-    PYGAN_BACKEND=emulate PYGAN_EMULATED_DIR=folder python -m tests.cuda.mutant_calls NAME...
+    PYGAN_BACKEND=emulate python -m tests.cuda.mutant_calls
 
-prints a JSON object with a verdict for each call: what the emulator objected to, how far results
-are from the reference composition in float64, and each kernel's traffic with shared memory.
+answers each line {"libraries": folder, "arch": 80, "calls": [[name, dtype], ...]} with a list of
+verdicts, in a process that has loaded these libraries and no other: what the emulator objected to,
+how far results are from the reference composition in float64, and each kernel's traffic with
+shared memory. Importing Paddle once saves a second for each.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -30,15 +34,17 @@ def call(function: Call) -> Call:
 
 
 def tensor(seed: int, shape: list[int], dtype: str) -> paddle.Tensor:
-    """Normal numbers that float16 has too, and so every type of multiplication."""
+    """Normal numbers, as multiples of 1/32 that all types have, and all multiplications, too."""
     array = np.random.default_rng([seed, *shape]).standard_normal(shape)
-    leaf = paddle.to_tensor(array.astype(np.float16).astype(dtype))
+    exact = np.clip(np.round(array * 32) / 32, -4, 4).astype(np.float32)
+    leaf = paddle.to_tensor(exact).astype(dtype)
     leaf.stop_gradient = False
     return leaf
 
 
 def with_gradients(y: paddle.Tensor, leaves: list[paddle.Tensor]) -> list[paddle.Tensor]:
-    return [y, *paddle.grad([y], leaves, [tensor(9, y.shape, y.numpy().dtype.name).detach()])]
+    dtype = str(y.dtype).rpartition(".")[2]
+    return [y, *paddle.grad([y], leaves, [tensor(9, y.shape, dtype).detach()])]
 
 
 @call
@@ -98,6 +104,21 @@ def upsample_narrow(impl: str, dtype: str) -> list[paddle.Tensor]:
     """Planes narrower than a warp, side by side."""
     f = np.random.default_rng(0).standard_normal(8).astype(np.float32)
     return [upfirdn2d(tensor(1, [1, 9, 16, 16], dtype), f, 2, 1, [4, 3, 4, 3], impl=impl)]
+
+
+@call
+def upsample_aligned(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """Rows of whole vectors, of several warps of threads."""
+    f = np.random.default_rng(0).standard_normal(4).astype(np.float32)
+    return [upfirdn2d(tensor(1, [1, 2, 9, 320], dtype), f, 2, 1, [2, 1, 2, 1], impl=impl)]
+
+
+@call
+def upsample_ragged(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """Rows of whole vectors, and rows of an odd length, which are none."""
+    f = np.random.default_rng(0).standard_normal(4).astype(np.float32)
+    images = [tensor(1, [1, 2, 5, width], dtype) for width in (8, 7)]
+    return [upfirdn2d(x, f, 2, 1, [2, 1, 2, 1], impl=impl) for x in images]
 
 
 def convolution(impl: str, dtype: str, side: tuple[int, int]) -> list[paddle.Tensor]:
@@ -166,6 +187,16 @@ def layer_gradients(impl: str, dtype: str) -> list[paddle.Tensor]:
     return with_gradients(y, leaves)
 
 
+@call
+def layer_many_planes(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """So many planes that the noise's gradient is summed in shares."""
+    shapes = [[1, 2, 24, 24], [300, 2, 1, 1], [1, 2], [1, 1, 24, 24], [1]]
+    leaves = [tensor(i, s, dtype) for i, s in enumerate(shapes)]
+    x, w, styles, noise, strength = leaves
+    y = modulated_conv2d(x, w, styles, noise, noise_strength=strength, impl=impl)
+    return with_gradients(y, leaves)
+
+
 def error_of(actual: list[np.ndarray], exact: list[np.ndarray]) -> float:
     """The largest difference, relative to the largest value of its result."""
     return max(
@@ -178,7 +209,7 @@ def arrays(results: list[paddle.Tensor]) -> list[np.ndarray]:
     return [t.astype("float64").numpy() for t in results]
 
 
-def verdict(name: str) -> dict[str, Any]:
+def verdict(name: str, dtype: str) -> dict[str, Any]:
     """What came of one call.
 
     'message' is the emulator's objection, 'error' the results' distance from the reference's, and
@@ -188,7 +219,7 @@ def verdict(name: str) -> dict[str, Any]:
     message, error = "", 0.0
     with record_launches() as launches:
         try:
-            actual = arrays(run("native", "float32"))
+            actual = arrays(run("native", dtype))
         except OSError as refusal:
             message = str(refusal)
     if not message:
@@ -203,6 +234,30 @@ def verdict(name: str) -> dict[str, Any]:
     return {"message": message, "error": error, "shared": shared}
 
 
-if __name__ == "__main__":
+def answer(request: dict[str, Any]) -> None:
+    """Print the verdicts, as a process that has not loaded any library yet."""
+    os.environ["PYGAN_EMULATED_DIR"] = request["libraries"]
+    os.environ["PTXEMU_ARCH"] = str(request["arch"])
     stand_in().ptxemu_set_global_races(1)
-    print(json.dumps({name: verdict(name) for name in sys.argv[1:]}))
+    print(json.dumps([verdict(name, dtype) for name, dtype in request["calls"]]), flush=True)
+
+
+def main() -> None:
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                answer(json.loads(line))
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        if status != 0:
+            print(json.dumps(f"wait status {status}"), flush=True)
+
+
+if __name__ == "__main__":
+    main()
