@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from pygan.ops._native import unavailable_reason
+from tests.ops.tuner_bench import Bench
 
 
 @pytest.fixture
@@ -16,6 +18,11 @@ def needs_native(request: pytest.FixtureRequest) -> None:
     impl = callspec.params.get("impl") if callspec else "native"
     if impl != "ref" and unavailable_reason() is not None:
         pytest.skip(f"no native operators: {unavailable_reason()}")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "tune")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
