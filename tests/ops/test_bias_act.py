@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import paddle
@@ -22,53 +21,9 @@ from tests.gradcheck import (
     empty_batch,
     tensors,
 )
+from tests.ops.bias_act_cases import ACTIVATIONS, TOLERANCES, assert_close, oracle, rounded, values
 
 IMPLS = ["native", "ref"]
-DEFAULT_GAINS = {"relu": math.sqrt(2), "lrelu": math.sqrt(2), "swish": math.sqrt(2)}
-# Largest error relative to max(1, |y|): some units of the last place of the type.
-TOLERANCES = {"float64": 2e-15, "float32": 1e-6, "float16": 1e-3, "bfloat16": 8e-3}
-
-ACTIVATIONS = {
-    "linear": lambda u, a: u,
-    "relu": lambda u, a: np.maximum(u, 0),
-    "lrelu": lambda u, a: np.where(u > 0, u, a * u),
-    "tanh": lambda u, a: np.tanh(u),
-    "sigmoid": lambda u, a: 1 / (1 + np.exp(-u)),
-    "elu": lambda u, a: np.where(u > 0, u, np.expm1(np.minimum(u, 0))),
-    "selu": lambda u, a: (
-        1.0507009873554805 * np.where(u > 0, u, 1.6732632423543772 * np.expm1(np.minimum(u, 0)))
-    ),
-    "softplus": lambda u, a: np.logaddexp(u, 0),
-    "swish": lambda u, a: u / (1 + np.exp(-u)),
-}
-
-
-def oracle(x, b=None, axis=1, act="linear", alpha=0.2, gain=None, clamp=None, scale=None,
-           noise=None, strength=1.0):  # fmt: skip
-    u = np.asarray(x, np.float64)
-    if scale is not None:
-        u = u * scale.reshape(scale.shape + (1,) * (u.ndim - 2))
-    if noise is not None:
-        u = u + strength * noise
-    if b is not None:
-        u = u + np.moveaxis(np.broadcast_to(b, np.moveaxis(u, axis, -1).shape), -1, axis)
-    y = ACTIVATIONS[act](u, alpha) * (DEFAULT_GAINS.get(act, 1.0) if gain is None else gain)
-    return y if clamp is None else np.clip(y, -clamp, clamp)
-
-
-def values(*shape: int, seed: int = 0, scale: float = 1.5) -> np.ndarray:
-    return np.random.default_rng([seed, *shape]).standard_normal(shape) * scale
-
-
-def rounded(array: np.ndarray, dtype: str) -> np.ndarray:
-    """The array after storage in ``dtype``, in float64."""
-    return paddle.to_tensor(array).astype(dtype).astype("float64").numpy()
-
-
-def assert_close(y: paddle.Tensor, expected: np.ndarray) -> None:
-    dtype = str(y.dtype).split(".")[-1]
-    error = np.abs(y.astype("float64").numpy() - expected) / np.maximum(1, np.abs(expected))
-    assert error.max(initial=0) <= TOLERANCES[dtype], f"{dtype}: {error.max():.3g}"
 
 
 # ---- Values
@@ -404,61 +359,3 @@ def test_native_agrees_with_ref(
 
     for got, want in zip(run("native"), run("ref")):
         np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-11 * max(1, np.abs(want).max()))
-
-
-# ---- Errors
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"act": "gelu"}, ValueError, "`act` is 'gelu'; it must be one of linear, relu, lrelu"),
-        ({"act": "lrelu", "alpha": "0.2"}, TypeError, "`alpha` is a str; it must be a number"),
-        ({"gain": paddle.ones([1])}, TypeError, "`gain` is a Tensor; it must be a number"),
-        ({"clamp": -1}, ValueError, "`clamp` is -1; it must be at least 0"),
-        ({"clamp": math.nan}, ValueError, "`clamp` is nan; it must be at least 0"),
-        ({"b": np.zeros(3)}, TypeError, r"`b` is a ndarray; .* paddle.Tensor of shape \[3\]"),
-        ({"b": paddle.zeros([4])}, ValueError, r"`b` has shape \[4\]; it must be \[3\]"),
-        ({"b": paddle.zeros([3]), "axis": 4}, ValueError, r"`axis` is 4; .* in \[-4, 3\]"),
-        ({"b": paddle.zeros([3]), "axis": 1.0}, ValueError, r"`axis` is 1.0; .* integer"),
-        ({"scale": paddle.zeros([3])}, ValueError, r"`scale` has shape \[3\]; .* \[2, 3\]"),
-        ({"scale": paddle.zeros([2, 3]), "axis": 2}, ValueError, "`axis` is 2; .* must be 1"),
-        ({"noise": paddle.zeros([2, 3, 4, 5])}, ValueError, r"`noise` .* \[2, 1, 4, 5\] or"),
-        ({"strength": paddle.zeros([1])}, ValueError, "`strength` came without `noise`"),
-        (
-            {"noise": paddle.zeros([4, 5]), "strength": paddle.zeros([2])},
-            ValueError,
-            r"`strength` has shape \[2\]; it must be \[\] or \[1\]",
-        ),
-        ({"act": "relu", "impl": "fast"}, ValueError, "`impl` is 'fast'; it must be 'auto'"),
-        ({"x": np.zeros((2, 3))}, TypeError, "`x` is a ndarray; it must be a paddle.Tensor"),
-        ({"x": paddle.zeros([2, 3], "int32")}, TypeError, r"`x` is .*int32; it must be float32"),
-    ],
-)
-def test_errors(arguments: dict, error: type, message: str) -> None:
-    x = arguments.pop("x", None)
-    x = paddle.zeros([2, 3, 4, 5]) if x is None else x
-    with pytest.raises(error, match=message):
-        bias_act(x, **arguments)
-
-
-# ---- Saving
-
-
-@pytest.mark.skipif(paddle.__version__.startswith("2."), reason="Paddle 3's program format")
-def test_saved_program_gives_the_same_values(tmp_path: Path) -> None:
-    class Layer(paddle.nn.Layer):
-        def __init__(self) -> None:
-            super().__init__()
-            self.b = self.create_parameter([3], default_initializer=paddle.nn.initializer.Normal())
-
-        def forward(self, x):
-            return bias_act(x, self.b, act="lrelu", clamp=0.5)
-
-    layer = Layer()
-    layer.eval()
-    x = paddle.to_tensor(values(2, 3, 4, 5).astype("float32"))
-    spec = [paddle.static.InputSpec([None, 3, 4, 5], "float32")]
-    paddle.jit.save(layer, str(tmp_path / "layer"), input_spec=spec)
-    loaded = paddle.jit.load(str(tmp_path / "layer"))
-    np.testing.assert_array_equal(loaded(x).numpy(), layer(x).numpy())

@@ -187,3 +187,21 @@ def test_another_process_loads_the_program(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-c", LOAD, model, x, y], cwd=root, check=True)
     np.testing.assert_array_equal(np.load(y), layer(images()).numpy())
+
+
+def test_saved_layer_with_a_parameter_and_a_clamp_gives_the_same_values(tmp_path: Path) -> None:
+    class Biased(paddle.nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.b = self.create_parameter([3], default_initializer=paddle.nn.initializer.Normal())
+
+        def forward(self, x):
+            return bias_act(x, self.b, act="lrelu", clamp=0.5)
+
+    layer = Biased()
+    layer.eval()
+    x = paddle.to_tensor(np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype("float32"))
+    spec = [paddle.static.InputSpec([None, 3, 4, 5], "float32")]
+    paddle.jit.save(layer, str(tmp_path / "layer"), input_spec=spec)
+    loaded = paddle.jit.load(str(tmp_path / "layer"))
+    np.testing.assert_array_equal(loaded(x).numpy(), layer(x).numpy())
