@@ -14,6 +14,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
+from benchmarks.peers import paddle_functions as functions
 from benchmarks.peers import paddle_stylegan2 as plain
 
 
@@ -56,7 +57,7 @@ def styled_layer(layer: plain.SynthesisLayer, x: Tensor, w: Tensor) -> Tensor:
     """Modulated 3x3 convolution, constant noise, bias, leaky ReLU."""
     x = modulated_conv2d(x, layer.weight, layer.affine(w), layer.filter, True, layer.up)
     x = x + layer.noise_strength * layer.noise_const.unsqueeze([0, 1])
-    return plain.bias_lrelu(x, layer.bias)
+    return functions.bias_lrelu(x, layer.bias)
 
 
 def to_rgb(layer: plain.ToRGB, x: Tensor, w: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import paddle
 
+from benchmarks.peers import paddle_functions as functions
 from benchmarks.peers import paddle_stylegan2 as peer
 from benchmarks.workloads.pygan_ops import timed
 
@@ -14,16 +15,16 @@ Body = Callable[[], object]
 
 def bias_act(shape: list[int], backward: bool) -> Body:
     x, b = paddle.randn(shape), paddle.randn([shape[1]])
-    return timed(lambda: peer.bias_lrelu(x, b), [x, b], backward)
+    return timed(lambda: functions.bias_lrelu(x, b), [x, b], backward)
 
 
 def upfirdn2d(shape: list[int], mode: str, backward: bool) -> Body:
-    x, f = paddle.randn(shape), peer.make_filter()
+    x, f = paddle.randn(shape), functions.make_filter()
     if mode == "up2":
-        return timed(lambda: peer.upsample2d(x, f), [x], backward)
+        return timed(lambda: functions.upsample2d(x, f), [x], backward)
     if mode == "down2":
-        return timed(lambda: peer.downsample2d(x, f), [x], backward)
-    return timed(lambda: peer.filter2d(x, f, padding=[2, 1, 2, 1]), [x], backward)
+        return timed(lambda: functions.downsample2d(x, f), [x], backward)
+    return timed(lambda: functions.filter2d(x, f, padding=[2, 1, 2, 1]), [x], backward)
 
 
 def styled_layer(batch: int, channels: int, size: int, backward: bool) -> Body:
