@@ -77,8 +77,7 @@ def _is_valid(entry: Any) -> bool:
         return False
     times = (entry.get("native_ms"), entry.get("composition_ms"))
     return all(
-        isinstance(t, (int, float)) and not isinstance(t, bool) and math.isfinite(t) and t >= 0
-        for t in times
+        isinstance(t, (int, float)) and not isinstance(t, bool) and 0 <= t < math.inf for t in times
     )
 
 

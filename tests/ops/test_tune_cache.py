@@ -72,7 +72,10 @@ def test_a_damaged_file_counts_as_empty(bench: Bench, damage: bytes) -> None:
     "entry",
     [None, 3, {}, {"choice": "native"}, {"choice": "faster", "native_ms": 1, "composition_ms": 1},
      {"choice": "native", "native_ms": "1", "composition_ms": 1},
-     {"choice": "native", "native_ms": float("nan"), "composition_ms": 1}],
+     {"choice": "native", "native_ms": float("nan"), "composition_ms": 1},
+     {"choice": "native", "native_ms": float("inf"), "composition_ms": 1},
+     {"choice": "native", "native_ms": True, "composition_ms": 1},
+     {"choice": "native", "native_ms": -1, "composition_ms": 1}],
 )  # fmt: skip
 def test_a_damaged_entry_is_timed_again(bench: Bench, entry: Any) -> None:
     bench.choose()
@@ -83,6 +86,17 @@ def test_a_damaged_entry_is_timed_again(bench: Bench, entry: Any) -> None:
     path.write_text(json.dumps(content))
     bench.fresh()
     assert bench.timed()
+
+
+def test_a_number_that_no_float_holds_does_no_harm(bench: Bench) -> None:
+    bench.choose()
+    path = TuneCache(bench.folder).path(GPU)
+    content = json.loads(path.read_text())
+    (entry,) = content["entries"].values()
+    entry["native_ms"] = 10**400
+    path.write_text(json.dumps(content))
+    bench.fresh()
+    assert bench.choose() == entry["choice"]
 
 
 def test_a_folder_that_cannot_be_written_costs_one_warning(tmp_path: Path) -> None:
