@@ -42,9 +42,14 @@ _reason: Optional[str] = None  # why there is no native library; None = not trie
 _warned: set[str] = set()
 
 
+def library_path() -> Path:
+    """Where the compiled operators are, if there are any."""
+    return _PACKAGE / "_C.so"
+
+
 def _load() -> ctypes.CDLL:
     """Load and register, or raise RuntimeError with the reason and what to do."""
-    library = _PACKAGE / "_C.so"
+    library = library_path()
     stamp = _PACKAGE / "_C.json"
     if not library.exists():
         raise RuntimeError(f"pygan's compiled operators are not installed. {_BUILD_HINT}")
@@ -251,11 +256,24 @@ def no_weight_gradients() -> Iterator[None]:
     Inside the block the first-order gradient of a weight reads as zeros; second-order gradients,
     and everything outside the block, are not affected.
     """
+    with _weight_gradients(skip=True):
+        yield
+
+
+@contextlib.contextmanager
+def all_gradients() -> Iterator[None]:
+    """Undo `no_weight_gradients` inside the block."""
+    with _weight_gradients(skip=False):
+        yield
+
+
+@contextlib.contextmanager
+def _weight_gradients(skip: bool) -> Iterator[None]:
     lib = library()
     if lib is None:
         yield
         return
-    previous = lib.pygan_set_skip_weight_gradients(1)
+    previous = lib.pygan_set_skip_weight_gradients(int(skip))
     try:
         yield
     finally:
@@ -311,7 +329,7 @@ def native_info() -> dict[str, Any]:
         return {"available": False, "reason": _reason}
     return {
         "available": True,
-        "path": str(_PACKAGE / "_C.so"),
+        "path": str(library_path()),
         "operators": lib.pygan_operators().decode().split(","),
         "paddle": lib.pygan_paddle_version().decode(),
         "cpu_isa": lib.pygan_cpu_isa().decode(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import hashlib
 import os
 from collections.abc import Callable
 from typing import Optional, Protocol
@@ -66,7 +67,8 @@ class PaddleDevice:
             "capability": f"{major}.{minor}",
             "driver": driver_version(),
             "paddle": f"{paddle.__version__}, CUDA {paddle.version.cuda()}",
-            "pygan": pygan.__version__,
+            "cudnn": str(paddle.device.get_cudnn_version()),
+            "pygan": f"{pygan.__version__}, {library_digest()}",
         }
 
     def paddle_tf32(self) -> bool:
@@ -91,6 +93,18 @@ class PaddleDevice:
 
     def release(self) -> None:
         paddle.device.cuda.empty_cache()
+
+
+def library_digest() -> str:
+    """Tells builds of pygan's kernels apart; two versions of a checkout share their number."""
+    try:
+        with _native.library_path().open("rb") as library:
+            digest = hashlib.blake2b(digest_size=6)
+            for block in iter(lambda: library.read(1 << 20), b""):
+                digest.update(block)
+    except OSError:
+        return "no library"
+    return digest.hexdigest()
 
 
 @functools.cache

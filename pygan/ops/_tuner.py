@@ -204,7 +204,9 @@ class Tuner:
         if x.dtype == paddle.float32 and tf32_differs and described["op"] != "bias_act":
             return {**entry, "source": "not timed", "why": "the composition would use TF32"}
         try:
-            times, errors = self._race(tensors, needs, composition, run)
+            # Both sides compute the same, whatever the caller has no use for this time.
+            with _native.all_gradients():
+                times, errors = self._race(tensors, needs, composition, run)
         finally:
             self._device.release()
         if NATIVE in errors and composition not in errors:
@@ -338,19 +340,24 @@ def _mode() -> str:
     return mode
 
 
-def _cache_folder() -> Path:
+def _cache_folder() -> Optional[Path]:
+    """Where decisions are kept; None for a user without a home, as in some containers."""
     chosen = os.environ.get("PYGAN_TUNE_CACHE")
     if chosen:
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path("~/.cache").expanduser()) / "pygan" / "tune"
+    try:
+        return (Path(base) if base else Path("~/.cache").expanduser()) / "pygan" / "tune"
+    except RuntimeError:
+        return None
 
 
 def _make() -> Optional[Tuner]:
     mode = _mode()
     if mode == "0" or not paddle.is_compiled_with_cuda():
         return None
-    return Tuner(PaddleDevice(), TuneCache(_cache_folder()), mode=mode)
+    folder = _cache_folder()
+    return Tuner(PaddleDevice(), None if folder is None else TuneCache(folder), mode=mode)
 
 
 # None: 'auto' means native. The only thing that an operator looks at where there is no GPU.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import paddle
@@ -224,6 +224,51 @@ def test_settings_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert _tuner._cache_folder() == tmp_path / ".cache" / "pygan" / "tune"
+
+
+def test_a_user_without_a_home_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(paddle, "is_compiled_with_cuda", lambda: True)
+    monkeypatch.delenv("PYGAN_TUNE_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    made = _tuner._make()
+    assert made is not None
+    assert made._cache is None
+
+
+def test_another_build_of_the_kernels_is_another_identity(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(paddle.device.cuda, "get_device_capability", lambda: (8, 0))
+    monkeypatch.setattr(paddle.device.cuda, "get_device_name", lambda: "Fake 9000")
+    identities = []
+    for content in (b"one", b"two", b"one"):
+        (tmp_path / "_C.so").write_bytes(content)
+        monkeypatch.setattr(_native, "_PACKAGE", tmp_path)
+        identities.append(PaddleDevice().identity())
+    assert identities[0] == identities[2] != identities[1]
+    monkeypatch.setattr(_native, "_PACKAGE", tmp_path / "missing")
+    assert PaddleDevice().identity() not in identities
+
+
+def test_weights_that_the_caller_leaves_out_are_timed(bench: Bench, needs_native: None) -> None:
+    """In `no_weight_gradients` the native side would win by computing less."""
+    library = _native.library()
+    assert library is not None
+    skipped = []
+
+    def run(impl: str, *tensors: Optional[paddle.Tensor]) -> paddle.Tensor:
+        skipped.append(library.pygan_set_skip_weight_gradients(0))
+        return bench.operator(impl, *tensors)
+
+    with ops.no_weight_gradients():
+        bench.tuner.choose("conv2d", (image(grad=True),), (), run)
+        assert library.pygan_set_skip_weight_gradients(1) == 1
+    assert skipped
+    assert not any(skipped)
 
 
 def test_the_real_device_knows_cpu_tensors_and_mixed_precision(
