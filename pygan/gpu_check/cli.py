@@ -35,6 +35,12 @@ _SECONDS = 270.0  # then what is left is not timed any more
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs the command; returns its exit code."""
     options = _parser().parse_args(argv)
+    if options.json is not None and not options.json.parent.is_dir():
+        print(
+            f"pygan.gpu_check: --json: there is no folder {options.json.parent}. Make it first.",
+            file=sys.stderr,
+        )
+        return 1
     start = time.monotonic()
     try:
         machine = find(options.emulated)

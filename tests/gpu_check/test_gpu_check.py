@@ -91,6 +91,14 @@ def test_emulated_run_from_the_command_line(
     assert "### Times" not in markdown
 
 
+def test_a_folder_that_is_missing_is_found_out_before_the_checks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cli, "find", None)
+    assert cli.main(["--json", str(tmp_path / "no" / "file")]) == 1
+    assert f"--json: there is no folder {tmp_path / 'no'}" in capsys.readouterr().err
+
+
 def test_failures_make_the_exit_code_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

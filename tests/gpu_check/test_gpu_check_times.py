@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -145,6 +147,56 @@ def test_measuring_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [t.pygan_ms for t in report.timings] == pytest.approx([1.0, 1.0])
     assert [t.paddle_ms for t in report.timings] == pytest.approx([1.0, 1.0])
     assert "PyTorch is not installed here: not timed." in report.notes
+
+
+class FakeEvent:
+    """An event of Paddle's that tells ``milliseconds``, or raises what it is."""
+
+    milliseconds: Any = 0.0
+
+    def __init__(self, enable_timing: bool) -> None:
+        assert enable_timing
+
+    def record(self) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        pass
+
+    def elapsed_time(self, last: FakeEvent) -> float:
+        if isinstance(self.milliseconds, Exception):
+            raise self.milliseconds
+        return float(self.milliseconds)
+
+
+@pytest.mark.parametrize(
+    ("tells", "kind"),
+    [
+        (2.5, "CUDA events"),
+        (0.0, "the wall clock around synchronised calls"),
+        (RuntimeError("not supported"), "the wall clock around synchronised calls"),
+        (NotImplementedError(), "the wall clock around synchronised calls"),
+    ],
+)
+def test_the_clock_stands_in_for_events_that_tell_no_time(
+    monkeypatch: pytest.MonkeyPatch, tells: Any, kind: str
+) -> None:
+    monkeypatch.setattr(FakeEvent, "milliseconds", tells)
+    monkeypatch.setattr(paddle.device, "Event", FakeEvent)
+    monkeypatch.setattr(paddle.device.cuda, "synchronize", lambda: None)
+    stopwatch = timing.CudaStopwatch()
+    assert stopwatch.kind == kind
+    taken = stopwatch.milliseconds(lambda: None, 3)
+    assert taken == tells if kind == "CUDA events" else taken > 0
+
+
+def test_pytorchs_process_is_ended_if_it_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "_FAREWELL_SECONDS", 0.05)
+    monkeypatch.setattr(timing, "_WORKER", Path("-c"))
+    monkeypatch.setattr(sys, "executable", "/bin/sh")
+    peer = TorchContender("while :; do sleep 1; done")
+    peer.close()
+    assert peer._process.returncode == -signal.SIGKILL
 
 
 def test_pytorchs_process_that_ends_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
