@@ -26,6 +26,7 @@ from pygan.models.stylegan2_blocks import (
     SynthesisBlock,
 )
 from pygan.nn import (
+    HALF_TYPES,
     MappingNetwork,
     SynthesisLayer,
     block_name,
@@ -44,6 +45,16 @@ def _check_architecture(owner: str, architecture: str) -> None:
         )
 
 
+def _half_types(half_type: Optional[str], count: int, resolutions: int) -> list[Optional[str]]:
+    """The type of each resolution's features, from the lowest up; None is that of the weights."""
+    if half_type not in (None, *HALF_TYPES):
+        raise ValueError(f"`half_type` is {half_type!r}; it must be None or one of {HALF_TYPES}.")
+    if count < 0:
+        raise ValueError(f"`half_resolutions` is {count}; it must be 0 or more.")
+    half = min(count, resolutions - 1)
+    return [None] * (resolutions - half) + [half_type] * half
+
+
 class SynthesisNetwork(nn.Layer):
     """Turns intermediate latent codes into images.
 
@@ -57,6 +68,9 @@ class SynthesisNetwork(nn.Layer):
         activation: activation of the convolutions.
         resample_filter: FIR low-pass filter of all upsampling.
         conv_clamp: limit of the activations' magnitude, for half precision; ``None`` for no limit.
+        half_type: 'float16' or 'bfloat16' for the features of the highest resolutions; ``None`` for
+            the type of the weights everywhere.
+        half_resolutions: how many resolutions ``half_type`` concerns; never the lowest one.
 
     Layer ``l`` of the ``2 B - 1`` convolutions (``B`` resolutions) is styled by ``ws[:, l]``; the
     image layer of a block shares its code with the convolution that follows.
@@ -73,6 +87,8 @@ class SynthesisNetwork(nn.Layer):
         activation: str = "lrelu",
         resample_filter: Sequence[float] = (1, 3, 3, 1),
         conv_clamp: Optional[float] = None,
+        half_type: Optional[str] = None,
+        half_resolutions: int = 4,
     ) -> None:
         super().__init__()
         _check_architecture("SynthesisNetwork", architecture)
@@ -81,7 +97,8 @@ class SynthesisNetwork(nn.Layer):
         self.w_dim = w_dim
         self.block_names = [block_name(size) for size in sizes]
         in_channels = 0
-        for size, name in zip(sizes, self.block_names):
+        half_types = _half_types(half_type, half_resolutions, len(sizes))
+        for size, name, half in zip(sizes, self.block_names, half_types):
             out_channels = channels_at(size, channel_base, channel_max)
             block = SynthesisBlock(
                 in_channels,
@@ -94,6 +111,7 @@ class SynthesisNetwork(nn.Layer):
                 activation=activation,
                 resample_filter=resample_filter,
                 conv_clamp=conv_clamp,
+                half_type=half,
             )
             self.add_sublayer(name, block)
             in_channels = out_channels
@@ -191,6 +209,9 @@ class Generator(nn.Layer):
         activation: activation of the convolutions.
         resample_filter: FIR low-pass filter of all upsampling.
         conv_clamp: limit of the activations' magnitude, for half precision; ``None`` for no limit.
+        half_type: 'float16' or 'bfloat16' for the features of the highest resolutions; ``None`` for
+            the type of the weights everywhere.
+        half_resolutions: how many resolutions ``half_type`` concerns; never the lowest one.
     """
 
     def __init__(
@@ -210,6 +231,8 @@ class Generator(nn.Layer):
         activation: str = "lrelu",
         resample_filter: Sequence[float] = (1, 3, 3, 1),
         conv_clamp: Optional[float] = None,
+        half_type: Optional[str] = None,
+        half_resolutions: int = 4,
     ) -> None:
         super().__init__()
         self.z_dim = z_dim
@@ -226,6 +249,8 @@ class Generator(nn.Layer):
             activation=activation,
             resample_filter=resample_filter,
             conv_clamp=conv_clamp,
+            half_type=half_type,
+            half_resolutions=half_resolutions,
         )
         self.resolution = self.synthesis.resolution
         self.num_ws = self.synthesis.num_ws
@@ -278,6 +303,9 @@ class Discriminator(nn.Layer):
         mbstd_group_size: samples per group of the minibatch deviation; ``None`` for the batch.
         mbstd_num_channels: its channels; 0 leaves it out.
         conv_clamp: limit of the activations' magnitude, for half precision; ``None`` for no limit.
+        half_type: 'float16' or 'bfloat16' for the features of the highest resolutions; ``None`` for
+            the type of the weights everywhere.
+        half_resolutions: how many resolutions ``half_type`` concerns; never the lowest one.
     """
 
     def __init__(
@@ -296,6 +324,8 @@ class Discriminator(nn.Layer):
         mbstd_group_size: Optional[int] = 4,
         mbstd_num_channels: int = 1,
         conv_clamp: Optional[float] = None,
+        half_type: Optional[str] = None,
+        half_resolutions: int = 4,
     ) -> None:
         super().__init__()
         _check_architecture("Discriminator", architecture)
@@ -307,6 +337,7 @@ class Discriminator(nn.Layer):
         self.cmap_dim = 0 if c_dim == 0 else (widths[0] if cmap_dim is None else cmap_dim)
         self.block_names = [block_name(size) for size in reversed(sizes[1:])]
         in_channels = 0
+        half_types = _half_types(half_type, half_resolutions, len(sizes))
         for i, name in zip(range(len(sizes) - 1, 0, -1), self.block_names):
             block = DiscriminatorBlock(
                 in_channels,
@@ -317,6 +348,7 @@ class Discriminator(nn.Layer):
                 activation=activation,
                 resample_filter=resample_filter,
                 conv_clamp=conv_clamp,
+                half_type=half_types[i],
             )
             self.add_sublayer(name, block)
             in_channels = widths[i - 1]
@@ -337,6 +369,15 @@ class Discriminator(nn.Layer):
         )
         self.epilogue_name = block_name(sizes[0])
         self.add_sublayer(self.epilogue_name, epilogue)
+
+    @property
+    def freezable_layers(self) -> list[nn.Layer]:
+        """Convolutions from the highest resolution down: fromrgb, conv0, conv1, skip, conv0, ...
+
+        The order in which Freeze-D counts them (Mo et al. 2020, "Freeze the discriminator", as in
+        StyleGAN2-ADA). The layers at the lowest resolution are not among them.
+        """
+        return [layer for name in self.block_names for layer in getattr(self, name).layers]
 
     def forward(self, images: paddle.Tensor, c: Optional[paddle.Tensor] = None) -> paddle.Tensor:
         """``images [N, channels, H, W]``, ``c [N]`` or ``[N, c_dim]`` -> logits ``[N, 1]``."""

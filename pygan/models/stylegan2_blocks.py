@@ -20,7 +20,10 @@ from pygan.nn import (
     FullyConnectedLayer,
     SynthesisLayer,
     ToRGBLayer,
+    fork,
+    join,
     minibatch_stddev,
+    to_type,
 )
 from pygan.ops import downsample2d, setup_filter, upsample2d
 
@@ -31,6 +34,9 @@ class SynthesisBlock(nn.Layer):
     The first block (``in_channels=0``) starts from a learned constant and has one convolution, the
     others double the resolution in ``conv0`` and refine in ``conv1``. ``torgb`` is present in every
     block of a ``'skip'`` generator, and in the last block of the others.
+
+    ``half_type`` ('float16' or 'bfloat16') is the type of the features; ``None`` leaves it that of
+    the weights, in which codes and image stay in any case.
     """
 
     def __init__(
@@ -45,10 +51,12 @@ class SynthesisBlock(nn.Layer):
         activation: str = "lrelu",
         resample_filter: Sequence[float] = (1, 3, 3, 1),
         conv_clamp: Optional[float] = None,
+        half_type: Optional[str] = None,
     ) -> None:
         super().__init__()
         self.in_channels = in_channels
         self.architecture = architecture
+        self.half_type = half_type
         self.num_conv = 1 if in_channels == 0 else 2
         layer = functools.partial(
             SynthesisLayer,
@@ -76,6 +84,11 @@ class SynthesisBlock(nn.Layer):
                 "resample_filter", setup_filter(list(resample_filter)), persistable=False
             )
 
+    @property
+    def feature_type(self) -> paddle.dtype:
+        """The type of the features, inside the block and behind it."""
+        return getattr(paddle, self.half_type) if self.half_type else self.conv1.weight.dtype
+
     def forward(
         self,
         x: Optional[paddle.Tensor],
@@ -88,19 +101,21 @@ class SynthesisBlock(nn.Layer):
         ``ws`` holds one code per convolution and one for ``torgb``; ``noise`` one map (or ``None``)
         per convolution.
         """
-        if self.in_channels == 0:
+        if x is None:
             x = self.const.unsqueeze(0).expand([ws[0].shape[0], *self.const.shape])
             x = self.conv1(x, ws[0], noise[0])
         elif self.skip is not None:
             # The 1 / sqrt(2) of the residual sum is part of the two gains.
-            y = self.skip(x, gain=math.sqrt(0.5))
+            residual, x = fork(to_type(x, self.feature_type))
+            y = self.skip(residual, gain=math.sqrt(0.5))
             x = self.conv0(x, ws[0], noise[0])
-            x = y + self.conv1(x, ws[1], noise[1], gain=math.sqrt(0.5))
+            x = join(y, self.conv1(x, ws[1], noise[1], gain=math.sqrt(0.5)))
         else:
-            x = self.conv0(x, ws[0], noise[0])
+            x = self.conv0(to_type(x, self.feature_type), ws[0], noise[0])
             x = self.conv1(x, ws[1], noise[1])
         if self.torgb is not None:
-            rgb = self.torgb(x, ws[self.num_conv])
+            x, features = fork(x)
+            rgb = to_type(self.torgb(features, ws[self.num_conv]), ws[0].dtype)
             img = rgb if img is None else upsample2d(img, self.resample_filter) + rgb
         return x, img
 
@@ -109,7 +124,7 @@ class DiscriminatorBlock(nn.Layer):
     """The layers of a discriminator that work at one resolution and halve it.
 
     ``fromrgb`` is present in the first block (``in_channels=0``), and in every block of a
-    ``'skip'`` discriminator.
+    ``'skip'`` discriminator. ``half_type`` is as for :class:`SynthesisBlock`.
     """
 
     def __init__(
@@ -122,9 +137,11 @@ class DiscriminatorBlock(nn.Layer):
         activation: str = "lrelu",
         resample_filter: Sequence[float] = (1, 3, 3, 1),
         conv_clamp: Optional[float] = None,
+        half_type: Optional[str] = None,
     ) -> None:
         super().__init__()
         self.architecture = architecture
+        self.half_type = half_type
         layer = functools.partial(
             Conv2dLayer,
             activation=activation,
@@ -146,20 +163,34 @@ class DiscriminatorBlock(nn.Layer):
                 "resample_filter", setup_filter(list(resample_filter)), persistable=False
             )
 
+    @property
+    def feature_type(self) -> paddle.dtype:
+        """The type of the features, inside the block and behind it."""
+        return getattr(paddle, self.half_type) if self.half_type else self.conv1.weight.dtype
+
     def forward(
         self, x: Optional[paddle.Tensor], img: Optional[paddle.Tensor]
     ) -> tuple[paddle.Tensor, Optional[paddle.Tensor]]:
         """Features and image at this resolution -> features and image at half of it."""
         if self.fromrgb is not None:
             assert img is not None
-            y = self.fromrgb(img)
-            x = y if x is None else x + y
+            y = self.fromrgb(to_type(img, self.feature_type))
+            x = y if x is None else join(to_type(x, self.feature_type), y)
             img = downsample2d(img, self.resample_filter) if self.architecture == "skip" else None
+        assert x is not None
+        x = to_type(x, self.feature_type)
         if self.skip is None:
             return self.conv1(self.conv0(x)), img
         # The 1 / sqrt(2) of the residual sum is part of the two gains.
-        y = self.skip(x, gain=math.sqrt(0.5))
-        return y + self.conv1(self.conv0(x), gain=math.sqrt(0.5)), img
+        residual, x = fork(x)
+        y = self.skip(residual, gain=math.sqrt(0.5))
+        return join(y, self.conv1(self.conv0(x), gain=math.sqrt(0.5))), img
+
+    @property
+    def layers(self) -> list[nn.Layer]:
+        """The layers with weights, in the order in which freezing counts them."""
+        found = (self.fromrgb, self.conv0, self.conv1, self.skip)
+        return [layer for layer in found if layer is not None]
 
 
 class DiscriminatorEpilogue(nn.Layer):
@@ -209,6 +240,7 @@ class DiscriminatorEpilogue(nn.Layer):
 
     def forward(self, x: paddle.Tensor, img: Optional[paddle.Tensor]) -> paddle.Tensor:
         """Features ``[N, in_channels, *size]`` to outputs ``[N, out_dim]``."""
+        x = to_type(x, self.conv.weight.dtype)
         if self.fromrgb is not None:
             x = x + self.fromrgb(img)
         if self.mbstd_num_channels > 0:

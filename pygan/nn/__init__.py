@@ -7,9 +7,11 @@ from pygan.nn.mapping import MappingNetwork
 from pygan.nn.minibatch_stddev import minibatch_stddev
 from pygan.nn.modulated import SynthesisLayer, ToRGBLayer
 from pygan.nn.norm import normalize_2nd_moment
+from pygan.nn.precision import HALF_TYPES, fork, is_half, join, to_type
 from pygan.nn.resolution import block_name, channels_at, resolution_pyramid
 
 __all__ = [
+    "HALF_TYPES",
     "Conv2dLayer",
     "FullyConnectedLayer",
     "MappingNetwork",
@@ -18,8 +20,12 @@ __all__ = [
     "activation_gain",
     "block_name",
     "channels_at",
+    "fork",
+    "is_half",
     "is_homogeneous",
+    "join",
     "minibatch_stddev",
     "normalize_2nd_moment",
     "resolution_pyramid",
+    "to_type",
 ]

@@ -10,6 +10,7 @@ import paddle
 from paddle import nn
 
 from pygan.nn.activation import activation_gain, is_homogeneous
+from pygan.nn.precision import is_half
 from pygan.ops import conv2d_resample, setup_filter
 
 
@@ -75,12 +76,13 @@ class Conv2dLayer(nn.Layer):
     def forward(self, x: paddle.Tensor, gain: float = 1.0) -> paddle.Tensor:
         """Applies the layer; ``gain`` scales the output (and the clamp) once more."""
         w, b, act_gain = self.weight, self.bias, self.act_gain * gain
-        if is_homogeneous(self.activation):
+        if is_homogeneous(self.activation) and not is_half(x):
             # act(g * y + b) = g * act(y + b / g): the equalised gain costs no pass over the weight.
             act_gain *= self.weight_gain
             if b is not None:
                 b = b * (1.0 / self.weight_gain)
         else:
+            # In half precision the sums between convolution and filter must not overflow.
             w = w * self.weight_gain
         return conv2d_resample(
             x,
