@@ -81,6 +81,27 @@ class ImageDataset:
         """Whether decoded images stay in memory."""
         return self._cache is not None
 
+    @property
+    def originals(self) -> int:
+        """Number of images, mirror images not counted."""
+        return len(self._names)
+
+    def take(self, positions: Sequence[int]) -> ImageDataset:
+        """A dataset of some of the images (0 to originals - 1), in this order.
+
+        Mirrors if this one does, and has the same classes, even those that no image is left of.
+        """
+        names = [self._names[position] for position in positions]
+        labels = None
+        if self.labels is not None:
+            labels = [int(self.labels[position]) for position in positions]
+        info = dict(self.info)
+        part = ImageDataset(
+            self._store, names, self.image_shape, labels, info, self.mirror, self.cached
+        )
+        part.num_classes = self.num_classes
+        return part
+
     def name(self, index: int) -> str:
         """File name of an image, as messages show it."""
         return self._store.label(self._names[self._locate(index)[0]])

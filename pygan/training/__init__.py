@@ -7,7 +7,7 @@ averages weights, logs, saves and resumes, in one process or several.
 from __future__ import annotations
 
 from pygan.errors import InputError, TrainingError
-from pygan.training.algorithm import Algorithm, DataSpec, Phase, RealBatch, Step
+from pygan.training.algorithm import Algorithm, DataSpec, Phase, RealBatch, State, Step
 from pygan.training.checkpoint import Checkpoint
 from pygan.training.config import TrainConfig, option
 from pygan.training.distributed import World
@@ -23,6 +23,7 @@ __all__ = [
     "Outcome",
     "Phase",
     "RealBatch",
+    "State",
     "Step",
     "StepRandom",
     "TrainConfig",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Optional
+from typing import Any, ClassVar, Optional, Union
 
 import numpy as np
 import paddle
@@ -18,6 +18,8 @@ from paddle import nn
 from pygan.training.config import TrainConfig
 from pygan.training.distributed import World
 from pygan.training.rng import StepRandom
+
+State = Union[paddle.Tensor, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,9 @@ class Step:
         world: the processes.
         rounds: micro-batches per process that make up the batch.
         nimg: images seen before this iteration.
+        held_out: images that are never trained on, as many as ``real``; None without validation.
         reports: what ``report`` was given.
+        means: the reports averaged over the whole batch, once the losses of the phase are done.
     """
 
     random: StepRandom
@@ -92,7 +96,9 @@ class Step:
     world: World
     rounds: int = 1
     nimg: int = 0
+    held_out: Optional[RealBatch] = None
     reports: dict[str, paddle.Tensor] = field(default_factory=dict)
+    means: dict[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.random)
@@ -192,9 +198,37 @@ class Algorithm(abc.ABC):
             noise: 'const', 'random' (a function of the seed) or 'none', where it has noise inputs.
         """
 
-    def state(self) -> dict[str, paddle.Tensor]:
-        """Tensors beside weights and optimisers that belong to a checkpoint; restored in place."""
+    def state(self) -> dict[str, State]:
+        """Tensors and arrays beside weights and optimisers that belong to a checkpoint.
+
+        Resuming restores them in place.
+        """
         return {}
+
+    def end_iteration(self, iteration: int) -> None:
+        """Called after every iteration, with the number of iterations done by then."""
+        return
+
+    def numbers(self) -> dict[str, float]:
+        """Numbers for ``stats.jsonl``, beside those that the losses report."""
+        return {name: float(value.mean()) for name, value in self.state().items()}
+
+    def tick_text(self) -> str:
+        """What to add to the line of a tick."""
+        return ""
+
+    def remarks(self) -> Sequence[str]:
+        """Lines for the user at a tick, such as warnings."""
+        return ()
+
+    @property
+    def limits_gradients(self) -> bool:
+        """Whether NaN in a gradient becomes 0 and infinity 1e5, instead of ending the training.
+
+        For half precision without loss scaling, where a gradient may overflow now and then
+        (StyleGAN2-ADA, Karras et al. 2020).
+        """
+        return False
 
     def check_split(self, samples: int) -> None:
         """Raises InputError unless micro-batches of ``samples`` images suit the algorithm."""

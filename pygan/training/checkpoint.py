@@ -161,6 +161,20 @@ def newest(root: Path, warn: Callable[[str], None]) -> Optional[Checkpoint]:
     return None
 
 
+def find(folder: Path, warn: Callable[[str], None]) -> Checkpoint:
+    """The checkpoint in a folder: this folder, or the newest intact one of a run.
+
+    Raises:
+        InputError: there is none.
+    """
+    if (folder / "manifest.json").is_file():
+        return load(folder)
+    found = newest(folder / "checkpoints", warn)
+    if found is None:
+        raise InputError(f"{folder} is neither a run with a checkpoint nor a checkpoint")
+    return found
+
+
 def remove_leftovers(root: Path) -> None:
     """Removes what a killed process left half-written."""
     for path in root.glob(f".{_PREFIX}*.writing"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Optional, TypeVar
 
@@ -45,6 +46,12 @@ class TrainConfig:
     )
     mirror: bool = option(False, "also train on horizontally flipped images")
     conditional: bool = option(False, "train with the labels of the dataset")
+    subset: Optional[int] = option(None, "train on so many images, chosen by the seed; null: all")
+    validation: float = option(
+        0.0, "images kept out of training to measure overfitting: a count, or a fraction below 1"
+    )
+    resume: str = option("", "start from the weights of a run, a checkpoint or another project")
+    resume_strict: bool = option(False, "refuse weights that do not fit the networks entirely")
     ema_kimg: float = option(10.0, "half-life of the averaged generator, in kimg")
     ema_rampup: Optional[float] = option(
         None, "limit of the half-life, relative to the images seen so far; null for none"
@@ -52,6 +59,13 @@ class TrainConfig:
     tick: float = option(4.0, "kimg between log lines and sample grids", resumable=True)
     snapshot: int = option(5, "ticks between checkpoints", resumable=True)
     keep: int = option(3, "checkpoints to keep", resumable=True)
+    metrics: str = option(
+        "",
+        "measured at snapshots, such as kid,fid; the first decides which is best",
+        resumable=True,
+    )
+    metrics_samples: int = option(50000, "generated images per measurement", resumable=True)
+    metrics_every: int = option(1, "snapshots between measurements", resumable=True)
     grid: str = option("auto", "sample grid as COLUMNSxROWS", resumable=True)
     max_minutes: Optional[float] = option(
         None, "save and stop after this time; null for no limit", resumable=True
@@ -75,6 +89,17 @@ class TrainConfig:
         """
         return {}
 
+    @classmethod
+    def transfer_values(cls, source: Mapping[str, Any]) -> dict[str, Any]:
+        """Defaults of a run that starts from other weights; they go before those of the preset.
+
+        Averaging needs no ramp-up there: the first images are good already.
+
+        Args:
+            source: options that the weights were trained with, as far as they are known.
+        """
+        return {"ema_rampup": None}
+
     def validate(self) -> None:
         """Raises InputError if a value is out of range."""
         self.require(self.kimg > 0, "kimg", "a positive number")
@@ -83,7 +108,12 @@ class TrainConfig:
         self.require(
             self.batch % self.accumulate == 0, "accumulate", f"a divisor of the batch, {self.batch}"
         )
-        self.require(self.seed >= 0, "seed", "0 or more")
+        self.require(0 <= self.seed < 2**63, "seed", "from 0 to 2^63 - 1")
+        self.require(self.subset is None or self.subset >= 1, "subset", "at least 1")
+        whole = self.validation < 1 or self.validation == int(self.validation)
+        self.require(self.validation >= 0 and whole, "validation", "a count or a fraction below 1")
+        self.require(self.metrics_samples >= 2, "metrics_samples", "at least 2")
+        self.require(self.metrics_every >= 1, "metrics_every", "at least 1")
         self.require(self.ema_kimg >= 0, "ema_kimg", "0 or more")
         self.require(self.ema_rampup is None or self.ema_rampup >= 0, "ema_rampup", "0 or more")
         self.require(self.tick > 0, "tick", "a positive number")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -19,12 +20,16 @@ from pygan.training.checkpoint import Checkpoint
 from pygan.training.config import TrainConfig
 from pygan.training.distributed import World
 from pygan.training.ema import WeightAverage, ema_beta
+from pygan.training.evaluation import Evaluations, Evaluator
 from pygan.training.order import ImageOrder, strided_samples
 from pygan.training.report import Reporter
 from pygan.training.rng import StepRandom
-from pygan.training.signals import StopSignals
+from pygan.training.signals import Interrupted, StopSignals
 from pygan.training.state import restore_trainer, trainer_arrays, trainer_manifest
 from pygan.training.stats import Means, format_time
+from pygan.training.transfer import Source, transfer
+
+Reals = tuple[RealBatch, Optional[RealBatch]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,9 @@ class Trainer:
         dataset: an ImageDataset.
         world: the processes of the run.
         resume: checkpoint to go on from.
+        source: weights to start from, where there is no checkpoint.
+        validation: an ImageDataset of images that are held out from training.
+        evaluator: measures the averaged networks at snapshots.
 
     Attributes:
         iteration: steps done.
@@ -61,6 +69,7 @@ class Trainer:
         optimizers: one per network.
         means: statistics since the last tick.
         micro_batch: images per forward pass.
+        transferred: what was taken from ``source``, in lines of text.
 
     Raises:
         InputError: the options do not suit the data, the algorithm or the number of processes.
@@ -73,9 +82,13 @@ class Trainer:
         dataset: Any,
         world: Optional[World] = None,
         resume: Optional[Checkpoint] = None,
+        source: Optional[Source] = None,
+        validation: Optional[Any] = None,
+        evaluator: Optional[Evaluator] = None,
     ) -> None:
         self.config = config
         self.dataset = dataset
+        self.validation = validation
         self.world = world if world is not None else World()
         self.folder = Path(config.out)
         self.iteration = 0
@@ -102,9 +115,14 @@ class Trainer:
         self._averages = {name: WeightAverage(self.networks[name]) for name in names}
         self._phases = list(self.algorithm.phases())
         self._last_checkpoint: Optional[Path] = None
+        self._resumed = None if resume is None else resume.path
+        self._evaluator = evaluator
+        self.transferred: list[str] = []
         if resume is not None:
             restore_trainer(self, resume)
             self._last_checkpoint = resume.path
+        elif source is not None:
+            self.transferred = transfer(self, source)
 
     @property
     def averages(self) -> dict[str, nn.Layer]:
@@ -117,19 +135,22 @@ class Trainer:
         Raises:
             TrainingError: a value became NaN or infinite; the last checkpoint is intact.
         """
-        from pygan.data import Loader
-
         config = self.config
         total = round(config.kimg * 1000)
-        reporter = Reporter(self, total, self._last_checkpoint)
-        loader = Loader(self.dataset, self._index_batches(), workers=config.workers)
+        reporter = Reporter(self, total, self._resumed)
+        batches = self._real_batches()
+        evaluations = self._open_evaluations()
         reason = "finished"
         try:
             with StopSignals(launched=self.world.size > 1) as signals:
                 reporter.open()
+                if self._evaluation_due(self.nimg - config.batch, total):
+                    # The process ended after the checkpoint and before its measurement.
+                    self._evaluate(evaluations, reporter, signals)
+                    reason = self._stop_reason(signals, reporter.elapsed)
                 while self.nimg < total and reason == "finished":
                     before = self.nimg
-                    self.step(loader)
+                    self.step(batches)
                     reporter.advance()
                     reason = self._stop_reason(signals, reporter.elapsed)
                     done = reason != "finished" or self.nimg >= total
@@ -137,6 +158,9 @@ class Trainer:
                         reporter.tick()
                         if done or _crossed(before, self.nimg, config.tick * config.snapshot):
                             self.save()
+                        if reason == "finished" and self._evaluation_due(before, total):
+                            self._evaluate(evaluations, reporter, signals)
+                            reason = self._stop_reason(signals, reporter.elapsed)
                         reporter.resume_clock()
             why = {"finished": "done", "time": "time is over", "signal": "stopped by a signal"}
             reporter.say(
@@ -148,16 +172,17 @@ class Trainer:
             reporter.say(f"stopped: {error}")
             raise
         finally:
-            loader.close()
+            batches.close()
             reporter.close()
 
-    def step(self, batches: Iterator[tuple[np.ndarray, Optional[np.ndarray]]]) -> None:
-        """One iteration: all phases that are due, then the weight averages."""
+    def step(self, batches: Iterator[Reals]) -> None:
+        """One iteration: all phases that are due, then the weight averages.
+
+        Args:
+            batches: yields the real images of each micro-batch.
+        """
         config = self.config
-        reals = []
-        for _ in range(config.accumulate):
-            pixels, labels = next(batches)
-            reals.append(RealBatch(pixels, labels if config.conditional else None))
+        reals = [next(batches) for _ in range(config.accumulate)]
         for phase in self._phases:
             if self.iteration % phase.interval == 0:
                 self._run_phase(phase, reals)
@@ -166,6 +191,7 @@ class Trainer:
             average.update(beta)
         self.iteration += 1
         self.nimg += config.batch
+        self.algorithm.end_iteration(self.iteration)
 
     def save(self) -> None:
         """Writes a checkpoint of the whole state, on the main process.
@@ -183,15 +209,15 @@ class Trainer:
             raise TrainingError(f"{error}; {self._last_good()}") from None
         self._last_checkpoint = path
 
-    def _run_phase(self, phase: Phase, reals: Sequence[RealBatch]) -> None:
+    def _run_phase(self, phase: Phase, reals: Sequence[Reals]) -> None:
         for name, parameters in self._trainable.items():
             for parameter in parameters:
                 parameter.stop_gradient = name != phase.network
         steps = []
-        for round_, real in enumerate(reals):
+        for round_, (real, held_out) in enumerate(reals):
             samples = self._samples(round_)
             random = StepRandom(self.config.seed, phase.name, self.iteration, samples)
-            steps.append(Step(random, real, self.world, len(reals), self.nimg))
+            steps.append(Step(random, real, self.world, len(reals), self.nimg, held_out))
         phase.begin(steps)
         for step in steps:
             paddle.seed(step.random.global_seed())  # for dropout and the like
@@ -221,6 +247,12 @@ class Trainer:
         gradient_sum = means.pop()
         for name, value in zip(names, means):
             self.means.add(name, value)
+        for step in steps:
+            step.means = dict(zip(names, means))
+        if self.algorithm.limits_gradients and not math.isfinite(gradient_sum):
+            _limit_gradients(parameters)
+            self.means.add(f"overflows/{phase.name}", 1.0)
+            gradient_sum = 0.0
         for what, value in [*zip(names, means), ("gradient", gradient_sum)]:
             if not math.isfinite(value):
                 raise TrainingError(
@@ -238,8 +270,24 @@ class Trainer:
         index = self.world.rank + self.world.size * round_
         return strided_samples(self.config.batch, self._streams, index)
 
-    def _index_batches(self) -> Iterator[list[int]]:
-        order = ImageOrder(len(self.dataset), self.config.seed)
+    def _real_batches(self) -> Generator[Reals, None, None]:
+        """The real images of every micro-batch from here on, and those held out."""
+        from pygan.data import Loader
+
+        workers, conditional = self.config.workers, self.config.conditional
+        with contextlib.ExitStack() as stack:
+            loaders = [
+                stack.enter_context(Loader(part, self._index_batches(len(part)), workers))
+                for part in (self.dataset, self.validation)
+                if part is not None
+            ]
+            while True:
+                found = [next(loader) for loader in loaders]
+                real, *held_out = [RealBatch(p, c if conditional else None) for p, c in found]
+                yield real, held_out[0] if held_out else None
+
+    def _index_batches(self, size: int) -> Iterator[list[int]]:
+        order = ImageOrder(size, self.config.seed)
         iteration = self.iteration
         while True:
             start = iteration * self.config.batch
@@ -247,12 +295,57 @@ class Trainer:
                 yield order([start + sample for sample in self._samples(round_)])
             iteration += 1
 
+    def _open_evaluations(self) -> Optional[Evaluations]:
+        if self._evaluator is None or not self.world.is_main:
+            return None
+        return Evaluations(self.folder, self.iteration)
+
+    def _evaluation_due(self, before: int, total: int) -> bool:
+        """Whether the step from ``before`` images to here ends with a measurement."""
+        if self._evaluator is None or self.nimg == 0:
+            return False
+        config = self.config
+        period = config.tick * config.snapshot * config.metrics_every
+        return self.nimg >= total or _crossed(before, self.nimg, period)
+
+    def _evaluate(
+        self, evaluations: Optional[Evaluations], reporter: Reporter, signals: StopSignals
+    ) -> None:
+        """Measures the checkpoint that was just written, on the main process.
+
+        A signal ends it at once: the resumed run measures again. An evaluator that fails does not
+        end the training.
+        """
+        if evaluations is None or self._evaluator is None or evaluations.has(self.iteration):
+            return
+        assert self._last_checkpoint is not None
+        try:
+            with signals.breakable(), paddle.no_grad():
+                values = {k: float(v) for k, v in self._evaluator(self.averages).items()}
+        except Interrupted:
+            return
+        except Exception as error:  # e.g. out of memory; days of training must not end by it
+            reporter.say(f"the metrics failed ({type(error).__name__}: {error}); training goes on")
+            return
+        position = {"kimg": self.nimg / 1000, "iteration": self.iteration}
+        best = evaluations.record(values, position, self._last_checkpoint)
+        reporter.metrics(values, best)
+
     def _stop_reason(self, signals: StopSignals, elapsed: float) -> str:
         limit = self.config.max_minutes
         late = limit is not None and elapsed > limit * 60
         # Signals and clocks differ between processes; all must stop after the same iteration.
         flags = self.world.sum(np.array([signals.received is not None, late], dtype=np.float64))
         return "signal" if flags[0] else "time" if flags[1] else "finished"
+
+
+@paddle.no_grad()
+def _limit_gradients(parameters: Sequence[paddle.Tensor]) -> None:
+    """NaN to 0 and infinity to 1e5, in place."""
+    for parameter in parameters:
+        gradient = parameter.grad
+        if gradient is not None:
+            paddle.assign(paddle.nan_to_num(gradient, 0.0, 1e5, -1e5), output=gradient)
 
 
 def data_spec(dataset: Any, conditional: bool) -> DataSpec:

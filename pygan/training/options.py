@@ -12,7 +12,7 @@ import dataclasses
 import difflib
 import re
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional, TypeVar
 
 from pygan.errors import InputError
@@ -66,18 +66,23 @@ def resolve(
     given: dict[str, Any],
     resolution: int,
     processes: int,
+    source: Optional[Mapping[str, Any]] = None,
 ) -> C:
     """A whole configuration: what was given, else the preset's values, else the defaults.
+
+    Weights to start from decide the shape of the networks, unless options say otherwise.
 
     Args:
         config_class: class of the result.
         given: options that the user gave.
         resolution: longer side of the images.
         processes: number of training processes.
+        source: options of the weights that training starts from, if any.
     """
     preset = given.get("preset", config_class.preset)
     values = config_class.preset_values(preset, resolution, given.get("batch"), processes)
-    return config_class.from_dict({"preset": preset, **values, **given})
+    transfer = {} if source is None else config_class.transfer_values(source)
+    return config_class.from_dict({"preset": preset, **values, **transfer, **given})
 
 
 def dump_yaml(values: dict[str, Any]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 import paddle
 
+from pygan.training.evaluation import describe
 from pygan.training.grid import save_png, tile, to_pixels
 from pygan.training.order import ImageOrder
 from pygan.training.stats import Clock, Progress, RunLog, format_time, peak_memory_gb
@@ -52,6 +54,8 @@ class Reporter:
             )
             self._introduce()
             if self._resumed is None:
+                for line in trainer.transferred:
+                    self.say(line)
                 self._save_reals()
                 self._save_samples()
             else:
@@ -76,7 +80,6 @@ class Reporter:
         trainer.means.reset()
         if self._log is None:
             return
-        state = {name: float(value.mean()) for name, value in trainer.algorithm.state().items()}
         rates = {f"lr/{name}": float(opt.get_lr()) for name, opt in trainer.optimizers.items()}
         memory = peak_memory_gb()
         self._log.stats(
@@ -84,7 +87,7 @@ class Reporter:
                 "kimg": trainer.nimg / 1000,
                 "iteration": trainer.iteration,
                 **means,
-                **state,
+                **trainer.algorithm.numbers(),
                 **rates,
                 **timing,
                 "memory_gb": memory,
@@ -96,8 +99,22 @@ class Reporter:
             f"{trainer.nimg / 1000:10.3f} kimg  {timing['img/s']:8.2f} img/s  "
             f"{timing['sec/kimg']:8.1f} s/kimg  {format_time(self.elapsed):>7} gone  "
             f"{format_time(left):>7} left  {memory:5.2f} GB  {losses}"
+            + (f"  {extra}" if (extra := trainer.algorithm.tick_text()) else "")
         )
+        for remark in trainer.algorithm.remarks():
+            self.say(remark)
         self._save_samples()
+
+    def metrics(self, values: Mapping[str, float], best: bool) -> None:
+        """Tells the measurements of the checkpoint just written."""
+        trainer = self._trainer
+        if self._log is None:
+            return
+        named = {f"metrics/{name}": value for name, value in values.items()}
+        position = {"kimg": trainer.nimg / 1000, "iteration": trainer.iteration}
+        self._log.stats({**position, **named})
+        so_far = ", the best so far" if best else ""
+        self.say(f"{trainer.nimg / 1000:10.3f} kimg  {describe(values)}{so_far}")
 
     def resume_clock(self) -> None:
         """Ends the maintenance that ``tick`` began."""
@@ -125,6 +142,7 @@ class Reporter:
         self.say(
             f"data: {len(trainer.dataset):,} images of {width} x {height}, {channels} channels"
             + (f", {classes} classes" if classes else "")
+            + (f", {len(trainer.validation):,} held out" if trainer.validation is not None else "")
         )
 
     def _save_reals(self) -> None:

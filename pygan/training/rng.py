@@ -57,6 +57,10 @@ class StepRandom:
         """The same numbers for the first ``count`` samples only."""
         return StepRandom(self._seed, self._scope, self._iteration, self.samples[:count])
 
+    def scoped(self, name: str) -> StepRandom:
+        """Other numbers for the same samples: all purposes get this prefix."""
+        return StepRandom(self._seed, f"{self._scope}/{name}", self._iteration, self.samples)
+
     def _generators(self, purpose: str) -> list[Generator]:
         purpose = f"{self._scope}/{purpose}"
         return [

@@ -20,19 +20,30 @@ from pygan.training.algorithm import Algorithm
 from pygan.training.checkpoint import Checkpoint
 from pygan.training.config import TrainConfig
 from pygan.training.distributed import World
+from pygan.training.evaluation import Evaluator
 from pygan.training.loop import Outcome, Trainer
 from pygan.training.options import dump_yaml, load_yaml
+from pygan.training.split import split_dataset
+from pygan.training.transfer import Source
 
 CONFIG_FILE = "config.yaml"
 
 
-def start(config: TrainConfig, algorithm_class: type[Algorithm], dataset: Any) -> Outcome:
+def start(
+    config: TrainConfig,
+    algorithm_class: type[Algorithm],
+    dataset: Any,
+    source: Optional[Source] = None,
+    evaluator: Optional[Evaluator] = None,
+) -> Outcome:
     """Starts a new run in the folder ``config.out``.
 
     Args:
         config: all options.
         algorithm_class: what to train.
-        dataset: an ImageDataset.
+        dataset: an ImageDataset, whole: subset and validation are taken from it here.
+        source: weights to start from.
+        evaluator: measures the averaged networks at snapshots.
 
     Raises:
         InputError: a run is there already, or an option is not possible.
@@ -44,7 +55,18 @@ def start(config: TrainConfig, algorithm_class: type[Algorithm], dataset: Any) -
     world.barrier()  # every process has looked before one writes
     if occupied:
         raise InputError(f"--out: {folder} holds a run already; go on with: pygan resume {folder}")
-    trainer = Trainer(config, algorithm_class, dataset, world)
+    training, validation = split_dataset(dataset, config)
+    trainer = Trainer(
+        config,
+        algorithm_class,
+        training,
+        world,
+        source=source,
+        validation=validation,
+        evaluator=evaluator,
+    )
+    if source is not None:
+        trainer.save()  # so that resuming needs the source no more
     if world.is_main:
         write_config(folder, algorithm_class.name, config)
     return trainer.run()
@@ -80,23 +102,40 @@ def resume(
     dataset: Any,
     saved: Optional[Checkpoint],
     force: bool = False,
+    evaluator: Optional[Evaluator] = None,
 ) -> Outcome:
     """Goes on with a run from a checkpoint, or from its start if there is none.
 
     Args:
         config: options of the run, perhaps with changes to those of ``resumable_fields``.
         algorithm_class: what to train.
-        dataset: an ImageDataset.
+        dataset: an ImageDataset, whole.
         saved: see ``find_run``.
         force: accept a dataset other than the one the run was started with.
+        evaluator: measures the averaged networks at snapshots.
 
     Raises:
         InputError: the dataset is another one, or an option is not possible.
     """
+    training, validation = split_dataset(dataset, config)
     if saved is not None:
-        _check_dataset(saved, dataset.fingerprint, config.data, force)
+        _check_dataset(saved, training.fingerprint, config.data, force)
+    elif config.resume:
+        raise InputError(
+            f"{config.out}: the run began from the weights of {config.resume}, and its first "
+            "checkpoint is gone; start it anew with pygan train"
+        )
     prepare_device(config)
-    return Trainer(config, algorithm_class, dataset, World.join(), saved).run()
+    trainer = Trainer(
+        config,
+        algorithm_class,
+        training,
+        World.join(),
+        saved,
+        validation=validation,
+        evaluator=evaluator,
+    )
+    return trainer.run()
 
 
 def write_config(folder: Path, algorithm: str, config: TrainConfig) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Optional
+
+
+class Interrupted(Exception):
+    """A signal came during work that may be given up."""
 
 
 class StopSignals:
@@ -22,6 +28,7 @@ class StopSignals:
         self._received: Optional[int] = None
         self._parent = os.getppid() if launched else None
         self._previous: dict[int, Any] = {}
+        self._breakable = False
 
     @property
     def received(self) -> Optional[int]:
@@ -29,6 +36,17 @@ class StopSignals:
         if self._received is None and self._parent not in (None, os.getppid()):
             self._handle(signal.SIGTERM, None)
         return self._received
+
+    @contextlib.contextmanager
+    def breakable(self) -> Iterator[None]:
+        """Within it, a signal ends the work at once by raising Interrupted."""
+        if self._received is not None:
+            raise Interrupted
+        self._breakable = True
+        try:
+            yield
+        finally:
+            self._breakable = False
 
     def __enter__(self) -> StopSignals:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -45,5 +63,11 @@ class StopSignals:
             os._exit(128 + number)
         if self._received is None:
             name = signal.Signals(number).name
-            os.write(2, f"\npygan: {name}: finishing this step, then saving\n".encode())
+            what = (
+                "stopping; all is saved" if self._breakable else "finishing this step, then saving"
+            )
+            os.write(2, f"\npygan: {name}: {what}\n".encode())
         self._received = number
+        if self._breakable:
+            self._breakable = False
+            raise Interrupted

@@ -24,7 +24,7 @@ def trainer_arrays(trainer: Trainer) -> dict[str, dict[str, np.ndarray]]:
         files[f"{name}_ema"] = _arrays(average)
     for name, optimizer in trainer.optimizers.items():
         files[f"{name}_optimizer"] = optimizer_arrays(optimizer, trainer.networks[name])
-    files["state"] = {name: value.numpy() for name, value in trainer.algorithm.state().items()}
+    files["state"] = {name: np.array(value) for name, value in trainer.algorithm.state().items()}
     return files
 
 
@@ -51,7 +51,10 @@ def restore_trainer(trainer: Trainer, saved: Checkpoint) -> None:
         load_arrays(average, saved.arrays(f"{name}_ema"), saved.path / f"{name}_ema")
     state = saved.arrays("state")
     for name, value in trainer.algorithm.state().items():
-        value.set_value(state[name])
+        if isinstance(value, np.ndarray):
+            value[...] = state[name]
+        else:
+            value.set_value(state[name])
     trainer.iteration = saved.manifest["iteration"]
     trainer.nimg = saved.manifest["nimg"]
 

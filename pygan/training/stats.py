@@ -74,7 +74,7 @@ class RunLog:
     def __init__(
         self, folder: Path, iteration: int, progress: Progress, visualdl: bool = False
     ) -> None:
-        _truncate_stats(folder / "stats.jsonl", iteration)
+        drop_later_lines(folder / "stats.jsonl", iteration)
         self._text: TextIO = (folder / "log.txt").open("a", encoding="utf-8")
         self._stats: TextIO = (folder / "stats.jsonl").open("a", encoding="utf-8")
         self._visualdl = _visualdl_writer(folder / "visualdl") if visualdl else None
@@ -159,7 +159,8 @@ def format_time(seconds: float) -> str:
     return f"{seconds // 86400}d {seconds // 3600 % 24:02d}h"
 
 
-def _truncate_stats(path: Path, iteration: int) -> None:
+def drop_later_lines(path: Path, iteration: int) -> None:
+    """Removes the lines of a JSONL file that belong to iterations after this one."""
     if not path.exists():
         return
     kept = []

@@ -167,6 +167,19 @@ def test_nan_stops_with_step_network_and_last_checkpoint(
         assert part in error
 
 
+def test_gradients_that_overflow_end_the_training_or_are_limited(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, limited = tmp_path / "run", tmp_path / "limited"
+    words = ("--kimg", 0.08, "--overflow", 5)
+    assert run_toy("train", run, *words) == 1
+    assert "iteration 5" in (error := capsys.readouterr().err)
+    assert "gradient of network G became nan" in error
+    assert run_toy("train", limited, *words, "--limits") == 0
+    line = json.loads((limited / "stats.jsonl").read_text())
+    assert line["overflows/G_main"] == 1
+
+
 def test_time_limit_saves_and_stops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     assert run_toy("train", run, "--kimg", 1000, "--max-minutes", 0.01) == 0

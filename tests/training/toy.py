@@ -19,9 +19,10 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from pygan.errors import InputError, TrainingError
-from pygan.training import Algorithm, DataSpec, Phase, Step, TrainConfig, lazy_adam, option
+from pygan.training import Algorithm, DataSpec, Phase, State, Step, TrainConfig, lazy_adam, option
 from pygan.training.options import parse_options, resolve
 from pygan.training.run import find_run, resume, start
+from pygan.training.transfer import read_source
 
 
 class MemoryDataset:
@@ -39,6 +40,16 @@ class MemoryDataset:
 
     def __len__(self) -> int:
         return len(self._images)
+
+    @property
+    def originals(self) -> int:
+        return len(self)
+
+    def take(self, positions: Sequence[int]) -> MemoryDataset:
+        part = MemoryDataset()
+        part._images, part.labels = self._images[list(positions)], self.labels[list(positions)]
+        part.fingerprint = f"{self.fingerprint}-{list(positions)}"
+        return part
 
     def load(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         return self._images[list(indices)], self.labels[list(indices)]
@@ -58,6 +69,9 @@ class ToyConfig(TrainConfig):
     dropout: float = option(0.25, "dropout of the discriminator")
     poison: int = option(-1, "iteration in which the loss becomes NaN")
     delay: float = option(0.0, "seconds that each iteration takes", resumable=True)
+    pause: float = option(0.0, "seconds that each measurement takes", resumable=True)
+    overflow: int = option(-1, "iteration in which a gradient overflows")
+    limits: bool = option(False, "limit gradients that are not finite")
 
     @classmethod
     def preset_values(
@@ -96,6 +110,7 @@ class Toy(Algorithm):
     def __init__(self, config: ToyConfig, data: DataSpec) -> None:
         super().__init__(config, data)
         self.mean = paddle.zeros([1])
+        self.count = np.zeros([1], dtype=np.int64)
         self.seen: list[paddle.Tensor] = []
 
     @classmethod
@@ -115,8 +130,16 @@ class Toy(Algorithm):
             Phase("D_reg", "D", self.penalty, interval=3, gain=3),
         ]
 
-    def state(self) -> dict[str, paddle.Tensor]:
-        return {"mean": self.mean}
+    def state(self) -> dict[str, State]:
+        return {"mean": self.mean, "count": self.count}
+
+    def end_iteration(self, iteration: int) -> None:
+        self.count += 1
+        assert self.count == iteration
+
+    @property
+    def limits_gradients(self) -> bool:
+        return self.config.limits
 
     def generate(self, step: Step) -> paddle.Tensor:
         return paddle.tanh(self.networks["G"](paddle.to_tensor(step.random.normal("z", [4]))))
@@ -126,6 +149,8 @@ class Toy(Algorithm):
         fakes = self.generate(step)
         self.seen.append(fakes.detach().mean())
         loss = F.softplus(-self.networks["D"](fakes)).mean()
+        if step.nimg == self.config.overflow * self.config.batch:
+            loss = loss + paddle.sqrt(self.networks["G"].second.bias * 0).sum()  # 0, slope NaN
         poisoned = step.nimg == self.config.poison * self.config.batch
         return loss * float("nan") if poisoned else loss
 
@@ -134,6 +159,8 @@ class Toy(Algorithm):
             fakes = self.generate(step)
         real = self.networks["D"](step.real.images.reshape([len(step), -1]))
         step.report("signs", paddle.sign(real))
+        if step.held_out is not None:
+            step.report("held_out", step.held_out.images)
         return F.softplus(self.networks["D"](fakes)).mean() + F.softplus(-real).mean()
 
     def penalty(self, step: Step) -> paddle.Tensor:
@@ -162,17 +189,40 @@ class Toy(Algorithm):
         return paddle.tanh(networks["G"](paddle.to_tensor(z))).reshape([len(seeds), 1, 4, 4])
 
 
+def evaluator(config: ToyConfig) -> Optional[ToyEvaluator]:
+    return ToyEvaluator(config) if config.metrics else None
+
+
+class ToyEvaluator:
+    """Measures something of the weights, uses random numbers, and takes its time."""
+
+    def __init__(self, config: ToyConfig) -> None:
+        self.config = config
+
+    def __call__(self, networks: Mapping[str, nn.Layer]) -> dict[str, float]:
+        paddle.seed(1)
+        time.sleep(self.config.pause)
+        distance = (networks["G"].second.bias - 0.01).abs().sum()
+        values = {"kid": (distance + paddle.rand([])).item()}
+        if self.config.metrics == "broken":
+            raise MemoryError("too little of it")
+        return {**values, "precision": float(networks["G"].second.weight.mean())}
+
+
 def main(argv: Sequence[str]) -> int:
     command, folder, *options = argv
     data = MemoryDataset()
     given = parse_options(ToyConfig, [*options, "--out", folder], "toy", "toy")
     try:
         if command == "train":
-            outcome = start(resolve(ToyConfig, {"data": "memory", **given}, 4, 1), Toy, data)
+            source = read_source(Path(given["resume"])) if "resume" in given else None
+            known = None if source is None else source.config
+            config = resolve(ToyConfig, {"data": "memory", **given}, 4, 1, known)
+            outcome = start(config, Toy, data, source, evaluator(config))
         else:
             _, config, saved = find_run(Path(folder), lambda name: Toy)
             config = ToyConfig.from_dict({**config.to_dict(), **given})
-            outcome = resume(config, Toy, data, saved)
+            outcome = resume(config, Toy, data, saved, evaluator=evaluator(config))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
