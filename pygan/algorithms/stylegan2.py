@@ -1,8 +1,9 @@
 """Training of StyleGAN2.
 
 Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", with the presets of
-Karras et al. 2020, "Training generative adversarial networks with limited data" (ADA), without its
-augmentation. The regularised networks' optimisers are those of :func:`pygan.training.lazy_adam`.
+Karras et al. 2020, "Training generative adversarial networks with limited data" (ADA). The
+augmentation of the latter is in :mod:`pygan.algorithms.stylegan2_ada`. The optimisers of the
+regularised networks are those of :func:`pygan.training.lazy_adam`.
 
 =======  =======  ========  ====================================================================
 phase    network  interval  loss, as the mean over the batch
@@ -18,7 +19,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Optional
 
 import numpy as np
@@ -26,6 +26,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from pygan.algorithms.stylegan2_config import StyleGAN2Config
 from pygan.errors import InputError
 from pygan.models.stylegan2 import Discriminator, Generator
 from pygan.ops import no_weight_gradients
@@ -33,130 +34,12 @@ from pygan.training import (
     Algorithm,
     DataSpec,
     Phase,
+    State,
     Step,
     StepRandom,
     TrainConfig,
     lazy_adam,
-    option,
 )
-
-# Config F of the StyleGAN2 paper and the set-ups of the ADA paper's appendix C.
-_COLUMNS = ("batch", "mbstd_group", "channel_base", "lr", "gamma", "ema_kimg")
-_PRESETS: dict[str, tuple[float, ...]] = {
-    "stylegan2": (32, 4, 32768, 0.002, 10.0, 10.0),
-    "paper256": (64, 8, 16384, 0.0025, 1.0, 20.0),
-    "paper512": (64, 8, 32768, 0.0025, 0.5, 20.0),
-    "paper1024": (32, 4, 32768, 0.002, 2.0, 10.0),
-    "cifar": (64, 32, 32768, 0.0025, 0.01, 500.0),
-}
-_CIFAR = {
-    "kimg": 100000.0,
-    "ema_rampup": 0.05,
-    "mapping_layers": 2,
-    "pl_weight": 0.0,
-    "mixing": 0.0,
-    "d_architecture": "orig",
-}
-
-# For a few minutes on a CPU: small networks, and what speeds up the first thousand steps.
-_DEMO = {
-    "kimg": 200.0,
-    "batch": 16,
-    "mbstd_group": 4,
-    "z_dim": 64,
-    "w_dim": 128,
-    "mapping_layers": 2,
-    "channel_base": 1024,
-    "channel_max": 64,
-    "g_lr": 0.0025,
-    "d_lr": 0.0025,
-    "gamma": 4.0,
-    "pl_weight": 0.0,
-    "ema_kimg": 1.0,
-    "tick": 2.0,
-}
-
-
-@dataclass
-class StyleGAN2Config(TrainConfig):
-    """Options of StyleGAN2."""
-
-    presets: ClassVar[tuple[str, ...]] = ("auto", *_PRESETS, "demo")
-
-    preset: str = option("auto", f"set of defaults: auto, {', '.join(_PRESETS)}, demo")
-    z_dim: int = option(512, "size of the latent code z")
-    w_dim: int = option(512, "size of the intermediate latent code w")
-    mapping_layers: int = option(8, "layers of the mapping network")
-    channel_base: int = option(32768, "feature maps are channel_base / resolution, at most ...")
-    channel_max: int = option(512, "... channel_max")
-    g_architecture: str = option("skip", "generator: skip, resnet or orig")
-    d_architecture: str = option("resnet", "discriminator: resnet, skip or orig")
-    mbstd_group: int = option(4, "images per group of the minibatch deviation")
-    g_lr: float = option(0.002, "learning rate of the generator")
-    d_lr: float = option(0.002, "learning rate of the discriminator")
-    beta1: float = option(0.0, "Adam: decay of the first moment")
-    beta2: float = option(0.99, "Adam: decay of the second moment")
-    epsilon: float = option(1e-8, "Adam: epsilon")
-    gamma: float = option(10.0, "weight of R1; 0 leaves it out")
-    r1_interval: int = option(16, "iterations between R1 steps")
-    pl_weight: float = option(2.0, "weight of path length regularisation; 0 leaves it out")
-    pl_interval: int = option(4, "iterations between path length steps")
-    pl_decay: float = option(0.01, "speed of the running mean of path lengths")
-    pl_batch_shrink: int = option(2, "path length steps use the batch divided by this")
-    mixing: float = option(0.9, "probability of style mixing")
-
-    @classmethod
-    def preset_values(
-        cls, preset: str, resolution: int, batch: Optional[int], processes: int
-    ) -> dict[str, Any]:
-        if preset == "auto":
-            return _auto_preset(resolution, batch, processes)
-        if preset == "demo":
-            return dict(_DEMO)
-        if preset not in _PRESETS:
-            raise InputError(
-                f"--preset: unknown preset {preset!r}; choose from: {', '.join(cls.presets)}"
-            )
-        values: dict[str, Any] = dict(zip(_COLUMNS, _PRESETS[preset]))
-        rate = values.pop("lr")
-        return {**values, "g_lr": rate, "d_lr": rate, **(_CIFAR if preset == "cifar" else {})}
-
-    def validate(self) -> None:
-        super().validate()
-        architectures = ("orig", "skip", "resnet")
-        for name in ("g_architecture", "d_architecture"):
-            self.require(getattr(self, name) in architectures, name, " or ".join(architectures))
-        for name in ("z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max"):
-            self.require(getattr(self, name) >= 1, name, "at least 1")
-        for name in ("mbstd_group", "r1_interval", "pl_interval", "pl_batch_shrink"):
-            self.require(getattr(self, name) >= 1, name, "at least 1")
-        for name in ("g_lr", "d_lr", "epsilon"):
-            self.require(getattr(self, name) > 0, name, "positive")
-        for name in ("gamma", "pl_weight"):
-            self.require(getattr(self, name) >= 0, name, "0 or more")
-        for name in ("beta1", "beta2"):
-            self.require(0 <= getattr(self, name) < 1, name, "from 0 to below 1")
-        for name in ("mixing", "pl_decay"):
-            self.require(0 <= getattr(self, name) <= 1, name, "from 0 to 1")
-
-
-def _auto_preset(resolution: int, batch: Optional[int], processes: int) -> dict[str, Any]:
-    """ADA's heuristic for data of any size; what depends on the batch follows the one in force."""
-    if batch is None:
-        batch = max(min(processes * min(4096 // resolution, 32), 64), processes)
-    per_process = max(batch // processes, 1)
-    rate = 0.002 if resolution >= 1024 else 0.0025
-    return {
-        "batch": batch,
-        "mbstd_group": max(group for group in range(1, 5) if per_process % group == 0),
-        "channel_base": 32768 if resolution >= 512 else 16384,
-        "g_lr": rate,
-        "d_lr": rate,
-        "gamma": 0.0002 * resolution**2 / batch,
-        "ema_kimg": batch * 10 / 32,
-        "ema_rampup": 0.05,
-        "mapping_layers": 2,
-    }
 
 
 class StyleGAN2(Algorithm):
@@ -177,6 +60,23 @@ class StyleGAN2(Algorithm):
         self._new_pl_mean = self.pl_mean
         self._batch_w: list[paddle.Tensor] = []
         self._batch_length: Optional[paddle.Tensor] = None
+        self._freeze(config.freeze_d)
+
+    def _freeze(self, count: int) -> None:
+        """Takes the first layers of the discriminator out of training."""
+        layers = self.discriminator.freezable_layers
+        if count > len(layers):
+            raise InputError(
+                f"--freeze-d: this discriminator has {len(layers)} layers that can be frozen, "
+                f"got {count}"
+            )
+        for layer in layers[:count]:
+            for parameter in layer.parameters():
+                parameter.stop_gradient = True
+
+    @property
+    def limits_gradients(self) -> bool:
+        return self.config.half_type is not None
 
     @classmethod
     def build(cls, name: str, config: StyleGAN2Config, data: DataSpec) -> nn.Layer:
@@ -187,6 +87,9 @@ class StyleGAN2(Algorithm):
             "channels": channels,
             "channel_base": config.channel_base,
             "channel_max": config.channel_max,
+            "half_type": config.half_type,
+            "half_resolutions": config.fp16_res,
+            "conv_clamp": config.clamp,
         }
         try:
             if name == "G":
@@ -218,7 +121,7 @@ class StyleGAN2(Algorithm):
         else:
             rate, interval = config.d_lr, config.r1_interval if config.gamma > 0 else 0
         return lazy_adam(
-            self.networks[name].parameters(),
+            [p for p in self.networks[name].parameters() if not p.stop_gradient],
             rate,
             config.beta1,
             config.beta2,
@@ -250,7 +153,7 @@ class StyleGAN2(Algorithm):
             )
         return phases
 
-    def state(self) -> dict[str, paddle.Tensor]:
+    def state(self) -> dict[str, State]:
         return {"pl_mean": self.pl_mean}
 
     # Losses -----------------------------------------------------------------------------------
@@ -260,7 +163,8 @@ class StyleGAN2(Algorithm):
         labels = self.data.random_labels(step.random)
         ws, w = self._map(step.random, labels)
         self._batch_w.append(w.detach().mean(axis=0, keepdim=True))
-        logits = self.discriminator(self._synthesize(ws, step.random), labels)
+        fakes = self.augment(self._synthesize(ws, step.random), step.random)
+        logits = self.discriminator(fakes, labels)
         step.report("scores/fake", logits)
         return F.softplus(-logits).mean()
 
@@ -279,17 +183,21 @@ class StyleGAN2(Algorithm):
         labels = self.data.random_labels(step.random)
         with paddle.no_grad():
             ws, _ = self._map(step.random, labels)
-            fakes = self._synthesize(ws, step.random)
-        fake_logits, real_logits = self._discriminate(fakes, labels, step)
+            fakes = self.augment(self._synthesize(ws, step.random), step.random.scoped("fake"))
+            reals = self.augment(step.real.images, step.random.scoped("real"))
+        fake_logits, real_logits = self._discriminate(fakes, labels, reals, step.real.labels)
+        step.report("scores/fake", fake_logits)
         step.report("scores/real", real_logits)
         step.report("signs/real", paddle.sign(real_logits))
+        self._judge_held_out(step)
         return F.softplus(fake_logits).mean() + F.softplus(-real_logits).mean()
 
     def r1_loss(self, step: Step) -> paddle.Tensor:
         """gamma / 2 * mean over images of the squared norm of dD(x) / dx."""
         images = step.real.images.detach()
         images.stop_gradient = False
-        logits = self.discriminator(images, step.real.labels)
+        logits = self.discriminator(self.augment(images, step.random), step.real.labels)
+        step.report("signs/real", paddle.sign(logits))
         with no_weight_gradients():
             (gradient,) = paddle.grad([logits.sum()], [images], create_graph=True)
         penalty = paddle.square(gradient).sum(axis=[1, 2, 3])
@@ -298,15 +206,30 @@ class StyleGAN2(Algorithm):
 
     # Parts of the losses ----------------------------------------------------------------------
 
+    def augment(self, images: paddle.Tensor, random: StepRandom) -> paddle.Tensor:
+        """What the discriminator sees of images [N, C, H, W]."""
+        return images
+
+    @paddle.no_grad()
+    def _judge_held_out(self, step: Step) -> None:
+        """Reports the scores of images that D was never trained on, where there are any."""
+        if step.held_out is not None:
+            images = self.augment(step.held_out.images, step.random.scoped("held_out"))
+            logits = self.discriminator(images, step.held_out.labels)
+            step.report("scores/held_out", logits)
+
     def _discriminate(
-        self, fakes: paddle.Tensor, labels: Optional[paddle.Tensor], step: Step
+        self,
+        fakes: paddle.Tensor,
+        labels: Optional[paddle.Tensor],
+        reals: paddle.Tensor,
+        real_labels: Optional[paddle.Tensor],
     ) -> tuple[paddle.Tensor, paddle.Tensor]:
         """D of fakes and of reals, in one pass, which needs the transforms of its weights once.
 
         Fakes and reals take turns in it: sample n is in the group n mod (N / G) of the minibatch
         deviation, so that a group has only fakes or only reals, and those that it would have had.
         """
-        reals, real_labels = step.real.images, step.real.labels
         count = fakes.shape[0]
         if count < self.config.mbstd_group:  # twice as many would make other groups
             return self.discriminator(fakes, labels), self.discriminator(reals, real_labels)

@@ -10,7 +10,8 @@ import numpy as np
 import paddle
 import pytest
 
-from pygan.algorithms.stylegan2 import StyleGAN2, StyleGAN2Config
+from pygan.algorithms.stylegan2 import StyleGAN2
+from pygan.algorithms.stylegan2_config import StyleGAN2Config
 from pygan.errors import InputError
 from pygan.training import DataSpec, RealBatch, Step, StepRandom, World
 from pygan.training.options import resolve
@@ -77,7 +78,7 @@ def test_one_pass_of_the_discriminator_equals_two(group: int, classes: tuple[int
     labels = model.data.random_labels(step.random)
     reals = step.real.labels if classes else None
     images = paddle.to_tensor(np.random.RandomState(1).randn(8, *SHAPE).astype(np.float32))
-    together = model._discriminate(images, labels, step)
+    together = model._discriminate(images, labels, step.real.images, reals)
     apart = (model.discriminator(images, labels), model.discriminator(step.real.images, reals))
     for one, two in zip(together, apart, strict=True):
         np.testing.assert_allclose(one.numpy(), two.numpy(), rtol=1e-4, atol=1e-5)
