@@ -12,18 +12,14 @@
 // column (noise or b) is read once for all of them and its gradient is summed in registers.
 #pragma once
 
-#include <cstring>
 #include <type_traits>
 
 #include "bias_act/activations.cuh"
 #include "bias_act/bias_act.h"
-#include "common/cuda_launch.cuh"
+#include "bias_act/sweep_pieces.cuh"
 
 namespace pygan {
 namespace device {
-
-constexpr int kSweepThreads = 128;
-constexpr int kWarp = 32;
 
 template <typename T>
 constexpr int kVector = 16 / static_cast<int>(sizeof(T));
@@ -71,76 +67,6 @@ struct SweepArgs {
   Activation act;
   C slope, gain, clamp;  // slope: of the negative side; clamp: infinite without a limit
 };
-
-template <typename T, int N>
-__device__ __forceinline__ Pack<T, N> load_pack(const T* p) {
-  return *reinterpret_cast<const Pack<T, N>*>(p);
-}
-// In so many words, because the compiler takes a pack made of computed values apart again.
-template <typename T, int N>
-__device__ __forceinline__ void store_pack(T* p, const Pack<T, N>& v) {
-  if constexpr (sizeof(v) == 16) {
-    uint4 bits;
-    memcpy(&bits, &v, sizeof(v));
-    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)),
-                 "r"(bits.x), "r"(bits.y), "r"(bits.z), "r"(bits.w)
-                 : "memory");
-  } else {
-    *reinterpret_cast<Pack<T, N>*>(p) = v;
-  }
-}
-
-// The sum over the `width` (a power of two) neighbouring lanes that a lane belongs to.
-template <typename C>
-__device__ __forceinline__ C sum_lanes(C v, int width) {
-#pragma unroll
-  for (int offset = kWarp / 2; offset > 0; offset /= 2) {
-    if (offset < width) v += __shfl_xor_sync(0xffffffffu, v, offset);
-  }
-  return v;
-}
-
-template <typename T>
-__device__ __forceinline__ Compute<T> value_or(const T* p, int64_t i, Compute<T> otherwise) {
-  return p != nullptr ? load_value(p[i]) : otherwise;
-}
-
-// Adds up the columns of the threads that hold the same ones, and writes those below `columns`: the
-// slot u of the thread is at (u * blockDim.x + threadIdx.x) * N.
-template <typename C, int N, int U>
-__device__ __forceinline__ void store_columns(C (&column)[U][N], C* to, int columns) {
-  __shared__ C shared[kSweepThreads * U * N];
-  const int width = blockDim.x, threads = width * blockDim.y;
-  const int thread = threadIdx.y * width + threadIdx.x;
-  for (int half = blockDim.y / 2; half > 0; half /= 2) {
-    if (threadIdx.y >= half && threadIdx.y < 2 * half) {
-#pragma unroll
-      for (int e = 0; e < U * N; ++e) shared[e * threads + thread] = column[e / N][e % N];
-    }
-    __syncthreads();
-    if (threadIdx.y < half) {
-#pragma unroll
-      for (int e = 0; e < U * N; ++e) {
-        column[e / N][e % N] += shared[e * threads + thread + half * width];
-      }
-    }
-    __syncthreads();
-  }
-  if (threadIdx.y > 0) return;
-  constexpr int kPart = N == 1 ? 1 : 16 / static_cast<int>(sizeof(C));
-#pragma unroll
-  for (int u = 0; u < U; ++u) {
-    const int i = (u * width + threadIdx.x) * N;
-    if (i >= columns) break;
-#pragma unroll
-    for (int j = 0; j < N; j += kPart) {
-      Pack<C, kPart> part;
-#pragma unroll
-      for (int k = 0; k < kPart; ++k) part.v[k] = column[u][j + k];
-      store_pack(to + i + j, part);
-    }
-  }
-}
 
 // What a line, a row of channels or a plane, has to itself.
 template <typename C>

@@ -10,29 +10,13 @@
 // use; the loop over them is unrolled, so that they stay in the registers that they were loaded to.
 #pragma once
 
+#include "common/store_pack.cuh"
 #include "upfirdn2d/strip_args.cuh"
 
 namespace pygan {
 namespace device {
 
 constexpr int kAlignedRows = 4;  // on their way from memory; a multiple of the factor
-
-// A pack at once: an assignment becomes several stores where the compiler sees fit.
-template <typename T, int N>
-__device__ __forceinline__ void store_pack(T* p, const Pack<T, N>& pack) {
-  constexpr int kWords = sizeof(pack) / sizeof(uint32_t);
-  static_assert(kWords == 4 || kWords == 2, "a vector of words");
-  uint32_t w[kWords];
-  memcpy(w, &pack, sizeof(pack));
-  const size_t to = __cvta_generic_to_global(p);
-  if constexpr (kWords == 4) {
-    asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(w[0]), "r"(w[1]),
-                 "r"(w[2]), "r"(w[3])
-                 : "memory");
-  } else {
-    asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(to), "r"(w[0]), "r"(w[1]) : "memory");
-  }
-}
 
 // Two elements of the thread `ahead` (1 or -1) from this one, of `width` side by side; of them only
 // those are asked for that are needed.

@@ -6,12 +6,13 @@ from tests.cuda.mutations.mutation import Mutation
 
 _SWEEP = "bias_act/sweep.cuh"
 _SUMS = "bias_act/sums.cu"
+_PIECES = "bias_act/sweep_pieces.cuh"
 
 MUTATIONS = [
     Mutation(
         name="bias_act: columns are added before all threads have stored theirs",
         kind="race",
-        file=_SWEEP,
+        file=_PIECES,
         before="    __syncthreads();\n    if (threadIdx.y < half) {",
         after="    if (threadIdx.y < half) {",
         unit="bias_act/backward.cu",
@@ -46,6 +47,7 @@ MUTATIONS = [
         says="out-of-bounds global read",
         buffer="x",
         line="*reinterpret_cast<const Pack<T, N>*>(p)",
+        where=_PIECES,
     ),
     Mutation(
         name="bias_act: vectors start at the line's first element, aligned or not",
@@ -59,6 +61,7 @@ MUTATIONS = [
         says="misaligned 16-byte global access",
         buffer="x",
         line="*reinterpret_cast<const Pack<T, N>*>(p)",
+        where=_PIECES,
     ),
     Mutation(
         name="bias_act: no room for the partial sums of the strength",
@@ -136,6 +139,7 @@ MUTATIONS = [
         says="misaligned 16-byte global access",
         buffer="x",
         line="*reinterpret_cast<const Pack<T, N>*>(p)",
+        where=_PIECES,
     ),
     Mutation(
         name="bias_act, half: column sums of all samples take one place",
@@ -149,6 +153,7 @@ MUTATIONS = [
         kernel="sweep_kernel",
         says="global-memory write-write hazard",
         buffer="workspace",
-        line='"r"(bits.z), "r"(bits.w)',
+        line='"r"(w[2]), "r"(w[3])',
+        where="common/store_pack.cuh",
     ),
 ]

@@ -168,6 +168,7 @@ MUTATIONS = [
         says="global-memory write-write hazard",
         buffer="y",
         line='"r"(w[2]), "r"(w[3])',
+        where="common/store_pack.cuh",
     ),
     Mutation(
         name="upfirdn2d, aligned: rows of any width",
