@@ -18,7 +18,7 @@ constexpr int kNarrowest = 8;           // threads side by side
 constexpr int64_t kEnoughBlocks = 512;  // for a large GPU
 constexpr int64_t kFewBlocks = 128;
 constexpr int64_t kEnoughAlignedBlocks = 1024;  // which have fewer threads
-constexpr int kMostShared = 48 * 1024;
+constexpr int kMostShared = 48 * 1024 - 256;    // without asking for more, beside the taps
 constexpr int kMostBatchRows = 8;
 
 int next_power_of_two(int64_t n) {
