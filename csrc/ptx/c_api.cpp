@@ -24,8 +24,9 @@ enum Result { kSuccess, kBadArgument, kRefused, kFault };
 
 thread_local std::string last_error;
 std::mutex launch_mutex;
-// The last launch's report; what the caller was given stays valid until its next question.
-std::string statistics, detailed_statistics;
+// Its report is written when somebody asks for it, in as much detail as he asks for.
+std::unique_ptr<ptxemu::Launch> last_launch;
+// What the caller was given stays valid until its next question.
 thread_local std::string returned_statistics;
 std::atomic<bool> strict{false}, global_races{false};
 std::atomic<uint64_t> instruction_limit{0};
@@ -61,6 +62,7 @@ ptxemu_module* ptxemu_load(const char* ptx) {
 void ptxemu_unload(ptxemu_module* module) {
   if (!module) return;
   std::lock_guard<std::mutex> lock(launch_mutex);
+  if (last_launch && last_launch->program == module->program.get()) last_launch.reset();
   for (const auto& entry : module->program->variables) {
     ptxemu::UnregisterMemory(entry.second.storage);
   }
@@ -70,6 +72,12 @@ void ptxemu_unload(ptxemu_module* module) {
 const char* ptxemu_error(void) { return last_error.c_str(); }
 
 const char* ptxemu_kernels(ptxemu_module* module) { return module->kernels.c_str(); }
+
+int ptxemu_static_shared(ptxemu_module* module, const char* kernel) {
+  const auto found = module->program->kernels.find(kernel);
+  if (found == module->program->kernels.end()) return -1;
+  return static_cast<int>(found->second->static_shared);
+}
 
 int ptxemu_variable(ptxemu_module* module, const char* name, void** address, size_t* bytes) {
   const auto found = module->program->variables.find(name);
@@ -110,7 +118,8 @@ int ptxemu_launch(ptxemu_module* module, const char* kernel_name, unsigned grid_
       return Fail(kBadArgument, ptxemu::Format("kernel %s: %zu bytes of parameters, %u are needed",
                                                kernel_name, param_bytes, kernel.parameter_bytes));
     }
-    ptxemu::Launch launch;
+    last_launch = std::make_unique<ptxemu::Launch>();
+    ptxemu::Launch& launch = *last_launch;
     launch.kernel = &kernel;
     launch.program = &program;
     launch.shape = shape;
@@ -122,8 +131,7 @@ int ptxemu_launch(ptxemu_module* module, const char* kernel_name, unsigned grid_
     launch.instruction_limit = instruction_limit;
     if (global_races) launch.global_races = std::make_unique<ptxemu::GlobalRaces>(shape.Blocks());
     ptxemu::RunLaunch(launch, threads);
-    statistics = ptxemu::StatisticsJson(launch, false);
-    detailed_statistics = ptxemu::StatisticsJson(launch, true);
+    launch.global_races.reset();  // large, and in no report
     if (!launch.error.empty()) return Fail(kFault, launch.error);
     if (strict && launch.hazards.Total()) return Fail(kFault, launch.hazards.first);
     return kSuccess;
@@ -134,7 +142,8 @@ int ptxemu_launch(ptxemu_module* module, const char* kernel_name, unsigned grid_
 
 const char* ptxemu_stats(int per_instruction) {
   std::lock_guard<std::mutex> lock(launch_mutex);
-  returned_statistics = per_instruction ? detailed_statistics : statistics;
+  returned_statistics =
+      last_launch ? ptxemu::StatisticsJson(*last_launch, per_instruction != 0) : "{}";
   return returned_statistics.c_str();
 }
 

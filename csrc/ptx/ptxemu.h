@@ -30,6 +30,9 @@ PTXEMU_API const char* ptxemu_error(void);
 // followed by f for .f32 and .f64 scalars and by b for arrays and structures.
 PTXEMU_API const char* ptxemu_kernels(ptxemu_module* module);
 
+// Bytes of static shared memory of a kernel, or -1 when there is no such kernel.
+PTXEMU_API int ptxemu_static_shared(ptxemu_module* module, const char* kernel);
+
 // Address and size of a module-scope .global or .const variable. 0 when found.
 PTXEMU_API int ptxemu_variable(ptxemu_module* module, const char* name, void** address,
                                size_t* bytes);
@@ -54,7 +57,7 @@ PTXEMU_API int ptxemu_launch(ptxemu_module* module, const char* kernel, unsigned
                              unsigned block_z, unsigned dynamic_shared_bytes, const void* params,
                              size_t param_bytes, int threads);
 
-// JSON: counters and hazards of the last launch.
+// JSON: counters and hazards of the last launch; {} once its module is unloaded.
 PTXEMU_API const char* ptxemu_stats(int per_instruction);
 
 // Strict: a launch that found a race, a read of uninitialised memory or a divergent barrier

@@ -90,8 +90,10 @@ void FatBinary::parse(Variant* variant) {
     if (end == std::string::npos) end = list.size();
     const size_t colon = list.find(':', begin);
     if (colon < end) {
-      variant->kernels[list.substr(begin, colon - begin)] =
-          kernel_of(module, list.substr(colon + 1, end - colon - 1));
+      const std::string name = list.substr(begin, colon - begin);
+      Kernel& kernel = variant->kernels[name];
+      kernel = kernel_of(module, list.substr(colon + 1, end - colon - 1));
+      kernel.static_shared = static_cast<size_t>(ptxemu_static_shared(module, name.c_str()));
     }
     begin = end + 1;
   }

@@ -18,7 +18,7 @@ struct Parameter {
 struct Kernel {
   ptxemu_module* module = nullptr;
   std::vector<Parameter> parameters;
-  size_t block_bytes = 0;
+  size_t block_bytes = 0, static_shared = 0;
 };
 
 class FatBinary {

@@ -1,4 +1,5 @@
 // Kernels: what nvcc's code registers, and its launches, which run in the emulator.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -33,15 +34,19 @@ int launch(const void* host_function, Dim3 grid, Dim3 block, void** arguments, s
     return fail(kInvalidDeviceFunction, "the kernel was never registered");
   }
   const std::string& name = function->second.name;
-  if (shared > function->second.dynamic_shared) {
-    return fail(kInvalidValue, name + " asks for " + std::to_string(shared) +
-                                   " bytes of dynamic shared memory; " +
-                                   std::to_string(function->second.dynamic_shared) +
-                                   " are allowed. Raise it with cudaFuncSetAttribute");
-  }
   std::string reason;
   const Kernel* const kernel = function->second.binary->find(name, architecture(), &reason);
   if (kernel == nullptr) return fail(kInvalidDeviceFunction, reason);
+  const size_t allowed = function->second.dynamic_shared < 0
+                             ? kDefaultShared - std::min(kernel->static_shared, kDefaultShared)
+                             : static_cast<size_t>(function->second.dynamic_shared);
+  if (shared > allowed) {
+    return fail(kInvalidValue, name + " asks for " + std::to_string(shared) +
+                                   " bytes of dynamic shared memory beside " +
+                                   std::to_string(kernel->static_shared) + " static ones; " +
+                                   std::to_string(allowed) +
+                                   " are allowed. Raise it with cudaFuncSetAttribute");
+  }
   std::vector<unsigned char> block_of_parameters(kernel->block_bytes);
   for (size_t i = 0; i < kernel->parameters.size(); ++i) {
     std::memcpy(block_of_parameters.data() + kernel->parameters[i].offset, arguments[i],
@@ -80,7 +85,7 @@ void __cudaRegisterVar(void**, char*, char*, const char*, int, size_t, int, int)
 void __cudaRegisterFunction(void** binary, const char* host_function, char*, const char* name, int,
                             void*, void*, void*, void*, int*) {
   std::lock_guard<std::recursive_mutex> lock(runtime().mutex);
-  runtime().functions[host_function] = {reinterpret_cast<FatBinary*>(binary), name, kDefaultShared};
+  runtime().functions[host_function] = {reinterpret_cast<FatBinary*>(binary), name};
 }
 
 // ---- Launches
@@ -121,13 +126,19 @@ int cudaFuncSetAttribute(const void* function, int attribute, int value) {
   }
   constexpr int kMaxDynamicSharedMemorySize = 8;
   if (attribute != kMaxDynamicSharedMemorySize) return kSuccess;
+  std::string reason;
+  const Kernel* const kernel =
+      found->second.binary->find(found->second.name, architecture(), &reason);
+  if (kernel == nullptr) return fail(kInvalidDeviceFunction, reason);
   const int limit = ptxemu_device_attribute(kSharedMemoryOptin);
-  if (value < 0 || value > limit) {
+  if (value < 0 ||
+      static_cast<size_t>(value) + kernel->static_shared > static_cast<size_t>(limit)) {
     return fail(kInvalidValue, found->second.name + ": " + std::to_string(value) +
-                                   " bytes of dynamic shared memory; the device has " +
-                                   std::to_string(limit));
+                                   " bytes of dynamic shared memory beside " +
+                                   std::to_string(kernel->static_shared) +
+                                   " static ones; the device has " + std::to_string(limit));
   }
-  found->second.dynamic_shared = static_cast<size_t>(value);
+  found->second.dynamic_shared = value;
   return kSuccess;
 }
 

@@ -25,11 +25,12 @@ enum Error {
 struct Dim3 {
   unsigned x, y, z;
 };
-constexpr size_t kDefaultShared = 48 * 1024;  // what a block gets without asking for more
+constexpr size_t kDefaultShared =
+    48 * 1024;  // static and dynamic together, without asking for more
 struct Function {
   FatBinary* binary;
   std::string name;
-  size_t dynamic_shared = kDefaultShared;
+  long dynamic_shared = -1;  // what cudaFuncSetAttribute allows; negative: it was not asked
 };
 // A running total of what was asked of the runtime, and what it has to remember.
 struct Runtime {
