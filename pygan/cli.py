@@ -83,6 +83,7 @@ def _train(argv: list[str]) -> int:
     _prepare_process(_threads_option(argv))
     algorithm = find_algorithm(name)
 
+    from pygan.apps.transfer import open_source
     from pygan.training.distributed import world_size
     from pygan.training.options import dump_yaml, parse_options, resolve
     from pygan.training.run import start
@@ -92,13 +93,16 @@ def _train(argv: list[str]) -> int:
         if not given.get(option) and not (dry_run and option == "out"):
             raise InputError(f"--{option} is required: {what}")
     dataset = _open_data(given["data"], bool(given.get("mirror", False)))
-    config = resolve(algorithm.Config, given, max(dataset.image_shape[1:]), world_size())
+    source = open_source(given["resume"]) if given.get("resume") else None
+    known = None if source is None else source.config
+    resolution = max(dataset.image_shape[1:])
+    config = resolve(algorithm.Config, given, resolution, world_size(), known)
     if dry_run:
         print(dump_yaml({"algorithm": name, **config.to_dict()}), end="")
         return 0
     if config.threads:
         pygan.set_num_threads(config.threads)
-    return _exit_code(start(config, algorithm, dataset))
+    return _exit_code(start(config, algorithm, dataset, source))
 
 
 def _resume(argv: list[str]) -> int:

@@ -48,6 +48,8 @@ def start(
     Raises:
         InputError: a run is there already, or an option is not possible.
     """
+    if bool(config.resume) != (source is not None):
+        raise ValueError(f"`config.resume` is {config.resume!r}, but `source` is {source!r}.")
     folder = Path(config.out)
     occupied = (folder / CONFIG_FILE).exists()
     prepare_device(config)
