@@ -1,4 +1,5 @@
-// Exchange between the lanes of a warp: shfl, vote, match, redux, activemask, elect.
+// Exchange between the lanes of a warp: shfl, vote, match, redux, activemask, elect. Lanes wait for
+// each other here, but their accesses to memory are not ordered by it: only barriers do that.
 #include "atomics.h"
 #include "decoder.h"
 #include "memory.h"
@@ -23,12 +24,6 @@ void RequireMembers(Warp& warp, const Instruction& instruction, uint32_t mask, i
                        opcode.c_str(), mask, members) +
                 Where(warp, instruction, lane));
   }
-}
-
-// All of these synchronise the lanes that take part.
-void SyncLanes(Warp& warp) {
-  SharedHazards& hazards = warp.block->shared_hazards;
-  if (hazards.clocks.SyncLanes(warp.id)) hazards.Forget();
 }
 
 enum ShuffleMode : uint8_t { kUp, kDown, kButterfly, kIndexed };
@@ -71,7 +66,6 @@ void Shuffle(Warp& warp, const Instruction& instruction, uint32_t mask) {
     uint32_t* p = Arg<uint32_t>(warp, instruction, 4);
     ForEachLane(mask, [&](int l) { p[l] = in_range[l]; });
   }
-  SyncLanes(warp);
 }
 
 enum VoteMode : uint8_t { kAll, kAny, kUniform, kBallot };
@@ -96,7 +90,6 @@ void Vote(Warp& warp, const Instruction& instruction, uint32_t mask) {
   }
   uint32_t* d = Arg<uint32_t>(warp, instruction, 0);
   ForEachLane(mask, [=](int l) { d[l] = result; });
-  SyncLanes(warp);
 }
 
 // match.any: the lanes that hold the same value. match.all: all members, if they all do.
@@ -118,7 +111,6 @@ void Match(Warp& warp, const Instruction& instruction, uint32_t mask) {
       Arg<uint32_t>(warp, instruction, 4)[l] = all ? kTrue : 0;
     }
   });
-  SyncLanes(warp);
 }
 
 void Reduce(Warp& warp, const Instruction& instruction, uint32_t mask) {
@@ -131,7 +123,6 @@ void Reduce(Warp& warp, const Instruction& instruction, uint32_t mask) {
   });
   uint32_t* d = Arg<uint32_t>(warp, instruction, 0);
   ForEachLane(mask, [=](int l) { d[l] = static_cast<uint32_t>(result); });
-  SyncLanes(warp);
 }
 
 void ActiveMask(Warp& warp, const Instruction& instruction, uint32_t mask) {

@@ -42,16 +42,7 @@ def test_write_after_read_and_write_after_write_between_warps():
     assert hazards(write.format("bar.sync 0;"))["races"] == 0
 
 
-@pytest.mark.parametrize(
-    "sync",
-    [
-        "bar.warp.sync -1;",
-        "bar.sync 0;",
-        "shfl.sync.bfly.b32 %r8, %r1, 1, 31, -1;",
-        "setp.eq.u32 %p1, 0, 0; vote.sync.ballot.b32 %r8, %p1, -1;",
-        "redux.sync.add.u32 %r8, %r1, -1;",
-    ],
-)
+@pytest.mark.parametrize("sync", ["bar.warp.sync -1;", "bar.sync 0;"])
 def test_lanes_of_a_warp_need_synchronisation_too(sync):
     read = "  st.shared.u32 [%r3], %r1; {0} ld.shared.u32 %r7, [%r4];"
     stats = hazards(read.format(""), block=32)
@@ -63,6 +54,23 @@ def test_lanes_of_a_warp_need_synchronisation_too(sync):
   {{0}} st.shared.u32 [%r3], 1;"""
     assert hazards(write.format(""), block=32)["warp_races"] == 32
     assert hazards(write.format(sync), block=32)["races"] == 0
+
+
+@pytest.mark.parametrize(
+    "exchange",
+    [
+        "shfl.sync.bfly.b32 %r8, %r1, 1, 31, -1;",
+        "setp.eq.u32 %p1, 0, 0; vote.sync.ballot.b32 %r8, %p1, -1;",
+        "match.any.sync.b32 %r8, %r1, -1;",
+        "redux.sync.add.u32 %r8, %r1, -1;",
+    ],
+)
+def test_lanes_that_wait_for_each_other_do_not_see_each_others_writes(exchange):
+    """CUDA's programming guide promises no ordering of memory for any of these."""
+    body = f"  st.shared.u32 [%r3], %r1; {exchange} ld.shared.u32 %r7, [%r4];"
+    stats = hazards(body, block=32)
+    assert stats["warp_races"] == 32
+    assert "read-after-write" in stats["first_hazard"]
 
 
 def test_a_thread_may_read_what_it_wrote_itself():
