@@ -35,9 +35,7 @@ def test_a_line_of_the_kernel_itself():
 
 def test_an_inlined_function_is_followed_by_its_callers():
     message = fault(INLINED)
-    assert message.startswith(
-        "cuda_fp16.hpp:9 (inlined at pieces.cuh:20, kernel.cu:50): ld.global"
-    )
+    assert message.startswith("cuda_fp16.hpp:9 (inlined at pieces.cuh:20, kernel.cu:50): ld.global")
 
 
 def test_the_latest_of_several_calls_of_the_caller_counts():
