@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import shutil
@@ -85,9 +86,12 @@ class Evaluations:
     def _is_best(self, values: Mapping[str, float]) -> bool:
         metric = next(iter(values))
         previous = self._best_value(metric)
-        if previous is None:
+        value = values[metric]
+        if math.isnan(value):
+            return False
+        if previous is None or math.isnan(previous):
             return True
-        return values[metric] > previous if higher_is_better(metric) else values[metric] < previous
+        return value > previous if higher_is_better(metric) else value < previous
 
     def _best_value(self, metric: str) -> Optional[float]:
         """The value of the best checkpoint; None if there is none or it was chosen otherwise."""

@@ -60,7 +60,8 @@ class Trainer:
         resume: checkpoint to go on from.
         source: weights to start from, where there is no checkpoint.
         validation: an ImageDataset of images that are held out from training.
-        evaluator: measures the averaged networks at snapshots.
+        evaluator: measures the averaged networks at snapshots; to be given on every process, called
+            on the main one.
 
     Attributes:
         iteration: steps done.

@@ -18,7 +18,7 @@ from programs import (
 )
 
 # Dropout draws from Paddle's generator, whose numbers do depend on the split.
-OPTIONS = ("--kimg", 0.2, "--tick", 0.1, "--dropout", 0)
+OPTIONS = ("--kimg", 0.2, "--tick", 0.1, "--dropout", 0, "--snapshot", 1, "--metrics", "kid")
 
 
 def losses(run: Path) -> list[dict[str, float]]:
@@ -46,6 +46,9 @@ def test_two_processes_equal_one(tmp_path: Path, one: Path) -> None:
     assert_same_weights(one, tmp_path / "run")
     for ours, theirs in zip(losses(tmp_path / "run"), losses(one)):
         assert ours == pytest.approx(theirs, rel=1e-4)
+    ours, theirs = ((run / "metrics.jsonl").read_text() for run in (tmp_path / "run", one))
+    for line, expected in zip(ours.splitlines(), theirs.splitlines(), strict=True):
+        assert json.loads(line) == pytest.approx(json.loads(expected), rel=1e-3)
 
 
 def test_two_processes_stop_together_and_one_goes_on(tmp_path: Path, one: Path) -> None:

@@ -135,7 +135,11 @@ def test_a_crash_between_the_two_renames_loses_no_best(measured: Path, tmp_path:
 
 @pytest.mark.parametrize(
     ("metric", "values", "best"),
-    [("kid", (3.0, 2.0, 2.5, 1.0), (1, 1, 0, 1)), ("precision", (0.3, 0.2, 0.4), (1, 0, 1))],
+    [
+        ("kid", (3.0, 2.0, 2.5, 1.0), (1, 1, 0, 1)),
+        ("kid", (float("nan"), 2.0, float("nan"), 1.0), (0, 1, 0, 1)),
+        ("precision", (0.3, 0.2, 0.4), (1, 0, 1)),
+    ],
 )
 def test_which_is_best(
     tmp_path: Path, metric: str, values: tuple[float, ...], best: tuple[int, ...]
