@@ -284,15 +284,30 @@ def _numpy_globals() -> dict[tuple[str, str], Callable[..., Any]]:
     return table
 
 
+def _bytes(*args: Any) -> bytes:
+    # Protocols 0 to 2 have no bytes: () for empty ones, else text or numbers below 256.
+    if args and isinstance(args[0], int):
+        raise ValueError("bytes by number")
+    return bytes(*args)
+
+
+def _builtins() -> dict[tuple[str, str], Callable[..., Any]]:
+    kinds: dict[str, Callable[..., Any]] = {
+        "set": set,
+        "frozenset": frozenset,
+        "complex": complex,
+        "bytes": _bytes,
+        "bytearray": lambda *args: bytearray(_bytes(*args)),
+    }
+    modules = ("builtins", "__builtin__")  # the latter in Python 2 and protocols up to 2
+    return {(module, name): call for module in modules for name, call in kinds.items()}
+
+
 #: The globals that every pickle may name.
 BASIC: Allowed = {
     ("collections", "OrderedDict"): _items,
     ("_codecs", "encode"): _encode,
-    ("builtins", "set"): set,
-    ("builtins", "frozenset"): frozenset,
-    ("builtins", "complex"): complex,
-    ("builtins", "bytearray"): lambda *args: bytearray(*args) if len(args) == 1 else bytearray(),
-    ("__builtin__", "set"): set,
+    **_builtins(),
     **_numpy_globals(),
 }
 

@@ -24,6 +24,8 @@ from pygan.restricted_pickle import Allowed, Record, RestrictedUnpickler, read_b
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
+# What zipfile raises for damaged archives beside BadZipFile; RuntimeError for encrypted members.
+_DAMAGE = (NotImplementedError, RuntimeError, OSError, EOFError, struct.error, UnicodeError)
 _MAX_REPEATED = 1 << 28  # elements of a tensor larger than its storage (stride 0)
 _MAX_NESTED = 4  # files within files: storages pickled on their own
 
@@ -245,7 +247,7 @@ def _load(data: bytes, name: str, allow: Optional[Allowed], depth: int) -> Any:
     if data[:4] == b"PK\x03\x04":
         try:
             return _load_zip(data, name, table)
-        except (zipfile.BadZipFile, NotImplementedError, OSError, zlib.error) as error:
+        except (zipfile.BadZipFile, zlib.error, *_DAMAGE) as error:
             raise InputError(f"{name}: a damaged archive ({error})") from None
     return _load_stream(data, name, table)
 
