@@ -25,7 +25,7 @@ from pygan.restricted_pickle import Allowed, Record, RestrictedUnpickler, read_b
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 # What zipfile raises for damaged archives beside BadZipFile; RuntimeError for encrypted members.
-_DAMAGE = (NotImplementedError, RuntimeError, OSError, EOFError, struct.error, UnicodeError)
+_DAMAGE = (NotImplementedError, RuntimeError, OSError, EOFError, ValueError, struct.error)
 _MAX_REPEATED = 1 << 28  # elements of a tensor larger than its storage (stride 0)
 _MAX_NESTED = 4  # files within files: storages pickled on their own
 
@@ -247,6 +247,8 @@ def _load(data: bytes, name: str, allow: Optional[Allowed], depth: int) -> Any:
     if data[:4] == b"PK\x03\x04":
         try:
             return _load_zip(data, name, table)
+        except InputError:
+            raise
         except (zipfile.BadZipFile, zlib.error, *_DAMAGE) as error:
             raise InputError(f"{name}: a damaged archive ({error})") from None
     return _load_stream(data, name, table)
