@@ -14,29 +14,18 @@ from typing import Optional
 import pygan
 from pygan.errors import InputError, TrainingError
 
-# Name -> its module in pygan.commands, arguments, what it does, an example.
+# Name, which is also that of its module -> arguments, what it does, an example.
 _COMMANDS = {
     "train": (
-        "train",
-        "train ALGORITHM",
+        "ALGORITHM",
         "train a model",
         "pygan train stylegan2 --data emoji --out runs/emoji",
     ),
-    "resume": ("resume", "resume RUN", "go on with a run", "pygan resume runs/emoji --kimg 5000"),
-    "sample": (
-        "sample",
-        "sample RUN",
-        "draw images",
-        "pygan sample runs/emoji --seeds 0-63 --trunc 0.7",
-    ),
-    "data": (
-        "data",
-        "data build",
-        "make a dataset of images",
-        "pygan data build photos/ photos.zip --size 256",
-    ),
-    "info": ("info", "info", "versions, operators, GPU", "pygan info"),
-    "demo": ("demo", "demo", "minutes of StyleGAN2", "pygan demo --out demo"),
+    "resume": ("RUN", "go on with a run", "pygan resume runs/emoji --kimg 5000"),
+    "sample": ("RUN", "draw images", "pygan sample runs/emoji --seeds 0-63 --trunc 0.7"),
+    "data": ("build", "make a dataset of images", "pygan data build photos/ photos.zip --size 256"),
+    "info": ("", "versions, operators, GPU", "pygan info"),
+    "demo": ("", "minutes of StyleGAN2", "pygan demo --out demo"),
 }
 
 
@@ -53,7 +42,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if arguments[0] not in _COMMANDS:
             names = ", ".join(_COMMANDS)
             raise InputError(f"unknown command {arguments[0]!r}; choose from: {names}")
-        command = importlib.import_module(f"pygan.commands.{_COMMANDS[arguments[0]][0]}")
+        command = importlib.import_module(f"pygan.commands.{arguments[0]}")
         return int(command.run(arguments[1:]))
     except InputError as error:
         return _fail(str(error), 2)
@@ -65,8 +54,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def _usage() -> str:
     lines = ["usage: pygan COMMAND ...", "", "commands:"]
-    for _, words, what, example in _COMMANDS.values():
-        lines.append(f"  {words:16}  {what:24}  {example}")
+    for name, (words, what, example) in _COMMANDS.items():
+        lines.append(f"  {f'{name} {words}':16}  {what:24}  {example}")
     lines += [
         "",
         "'pygan COMMAND --help' explains the options; 'pygan --version' tells the version.",
