@@ -2,8 +2,8 @@
 
 Both formats of ``torch.save`` are read: the zip archive (PyTorch 1.6 and later) and the older
 stream of pickles that starts with the number 0x1950a86a20f9469cfc6c. The object is a pickle, read
-by :mod:`pygan.restricted_pickle` with PyTorch's names for tensors, parameters, storages and dtypes
-allowed beside the basic ones; any other name, and so any class of a model, is refused.
+by :mod:`pygan.interop.restricted_pickle` with PyTorch's names for tensors, parameters, storages and
+dtypes allowed beside the basic ones; any other name, and so any class of a model, is refused.
 
 Format: torch/serialization.py and torch/_utils.py of PyTorch describe it.
 """
@@ -20,7 +20,13 @@ from typing import Any, Callable, Optional, Union
 import numpy as np
 
 from pygan.errors import InputError
-from pygan.restricted_pickle import Allowed, Record, RestrictedUnpickler, read_bytes, resolve
+from pygan.interop.restricted_pickle import (
+    Allowed,
+    Record,
+    RestrictedUnpickler,
+    read_bytes,
+    resolve,
+)
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -71,7 +77,7 @@ def read_torch(path: Union[str, Path], allow: Optional[Allowed] = None) -> Any:
     Args:
         path: a ``.pth`` or ``.pt`` file.
         allow: replacements for further globals that the file may name, called in their place;
-            return a :class:`pygan.restricted_pickle.Record` for objects whose state matters.
+            return a :class:`.restricted_pickle.Record` for objects whose state matters.
 
     Raises:
         InputError: if the file cannot be read, is damaged, is in another format (TorchScript, the

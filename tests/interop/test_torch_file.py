@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from pygan.errors import InputError
-from pygan.restricted_pickle import Record, read_pickle, resolve
-from pygan.torch_file import load_torch, read_torch, torch_globals
+from pygan.interop.restricted_pickle import Record, read_pickle, resolve
+from pygan.interop.torch_file import load_torch, read_torch, torch_globals
 
 
 class Named:

@@ -6,7 +6,7 @@ and numpy's numbers and arrays, plus what the caller allows) and refused by name
 Nothing but these replacements is ever called, and state is set only on objects made for it, so that
 a pickle cannot reach the interpreter through an allowed object either.
 
-Use :func:`read_pickle` for files of plain data and :mod:`pygan.torch_file` for PyTorch's.
+Use :func:`read_pickle` for files of plain data and :mod:`pygan.interop.torch_file` for PyTorch's.
 Format: PEP 307, PEP 574 and Lib/pickletools.py of Python.
 """
 

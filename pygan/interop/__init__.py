@@ -1,0 +1,1 @@
+"""Other projects' files: read without running anything that is in them."""
