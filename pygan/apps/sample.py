@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -59,7 +60,7 @@ class TrainedModel:
             noise: 'const', 'random' or 'none'.
             batch: images per forward pass.
         """
-        self._check_label(label)
+        self.check_label(label)
         images = []
         for i in range(0, len(seeds), batch):
             part = seeds[i : i + batch]
@@ -70,7 +71,8 @@ class TrainedModel:
             images.append(to_pixels(drawn.numpy()))
         return np.concatenate(images)
 
-    def _check_label(self, label: Optional[int]) -> None:
+    def check_label(self, label: Optional[int]) -> None:
+        """Raises InputError unless the model knows this class, or None if it has no classes."""
         count = self.data.num_classes
         if count == 0 and label is not None:
             raise InputError("--class: the model was trained without labels; leave it out")
@@ -115,16 +117,40 @@ def load_model(source: Path) -> TrainedModel:
 
 def parse_seeds(text: str) -> list[int]:
     """Seeds from a list of numbers and ranges, such as ``0-63`` or ``3,8,10-12``."""
-    seeds: list[int] = []
+    return parse_numbers(text, "--seeds")
+
+
+def parse_numbers(text: str, option: str, alternative: str = "") -> list[int]:
+    """Numbers below 2³² from a list of numbers and ranges, such as ``0-63`` or ``3,8,10-12``.
+
+    Args:
+        text: the list.
+        option: name of the command's option, for errors.
+        alternative: what else the option takes, for errors.
+
+    Raises:
+        InputError: it is no such list.
+    """
+    numbers: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if first > last or last >= 2**32:
-            raise InputError(
-                f"--seeds: expected numbers and ranges such as 0-63 or 3,8,10-12, got {text!r}"
-            )
-        seeds.extend(range(first, last + 1))
-    return seeds
+            expected = " ".join(["numbers and ranges such as 0-63 or 3,8,10-12", alternative])
+            raise InputError(f"{option}: expected {expected.strip()}, got {text!r}")
+        numbers.extend(range(first, last + 1))
+    return numbers
+
+
+def parse_truncations(text: str) -> list[float]:
+    """One or more psi, such as ``0.7`` or ``-1,0,1``."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = [math.nan]
+    if not all(map(math.isfinite, values)):
+        raise InputError(f"--trunc: expected numbers such as 0.7 or -1,0,1, got {text!r}")
+    return values
 
 
 def write_samples(
@@ -150,14 +176,52 @@ def write_samples(
         The files written; the grid comes last.
     """
     pixels = load_model(source).sample(seeds, **options)
+    names = [f"seed{seed:04d}" for seed in seeds]
+    return write_pictures(pixels, names if singles else [], out, columns)
+
+
+def write_truncations(
+    source: Path, seeds: Sequence[int], truncations: Sequence[float], out: Path, **options: Any
+) -> Path:
+    """Writes ``truncation.png``: a row per seed, a column per psi of the truncation trick.
+
+    Args:
+        source: see ``load_model``.
+        seeds: of the rows.
+        truncations: of the columns.
+        out: folder to write to.
+        options: see ``TrainedModel.sample``.
+    """
+    model = load_model(source)
+    columns = [model.sample(seeds, truncation=psi, **options) for psi in truncations]
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "truncation.png"
+    pixels = np.stack(columns, axis=1)
+    save_png(tile(pixels.reshape(-1, *pixels.shape[2:]), len(columns)), path)
+    return path
+
+
+def write_pictures(
+    pixels: np.ndarray, names: Sequence[str], out: Path, columns: Optional[int] = None
+) -> list[Path]:
+    """Writes images [N, C, H, W] as ``<name>.png``, and all of them as ``grid.png``.
+
+    Args:
+        pixels: the images.
+        names: of the single images; none for the grid only.
+        out: folder to write to.
+        columns: of the grid; None chooses.
+
+    Returns:
+        The files written; the grid comes last.
+    """
     out.mkdir(parents=True, exist_ok=True)
     paths = []
-    if singles:
-        for seed, image in zip(seeds, pixels):
-            paths.append(out / f"seed{seed:04d}.png")
-            save_png(image.transpose(1, 2, 0), paths[-1])
+    for name, image in zip(names, pixels):
+        paths.append(out / f"{name}.png")
+        save_png(image.transpose(1, 2, 0), paths[-1])
     paths.append(out / "grid.png")
-    save_png(tile(pixels, columns or max(1, round(len(seeds) ** 0.5))), paths[-1])
+    save_png(tile(pixels, columns or max(1, round(len(pixels) ** 0.5))), paths[-1])
     return paths
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pygan.files import replacing
+
 
 def to_pixels(images: np.ndarray) -> np.ndarray:
     """Images in [-1, 1] to uint8: ``round(x * 127.5 + 127.5)``, limited to 0 ... 255."""
@@ -27,4 +29,5 @@ def save_png(pixels: np.ndarray, path: Path) -> None:
     from PIL import Image
 
     image = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
-    Image.fromarray(image).save(path)
+    with replacing(path) as temporary:
+        Image.fromarray(image).save(temporary, format="PNG")
