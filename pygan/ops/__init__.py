@@ -23,20 +23,25 @@ from pygan.ops._native import (
 )
 from pygan.ops._tuner import tuning_report
 from pygan.ops.bias_act import bias_act
+from pygan.ops.color_transform import color_transform
 from pygan.ops.conv2d import conv2d, conv_transpose2d
 from pygan.ops.conv2d_resample import conv2d_resample
+from pygan.ops.image_filter import image_filter
 from pygan.ops.modulated_conv2d import modulated_conv2d
 from pygan.ops.upfirdn2d import downsample2d, filter2d, upfirdn2d, upsample2d
+from pygan.ops.warp import warp
 
 __all__ = [
     "allow_tf32",
     "bias_act",
+    "color_transform",
     "conv2d",
     "conv2d_resample",
     "conv_transpose2d",
     "downsample2d",
     "emulated",
     "filter2d",
+    "image_filter",
     "last_conv_path",
     "modulated_conv2d",
     "native_info",
@@ -46,4 +51,5 @@ __all__ = [
     "tuning_report",
     "upfirdn2d",
     "upsample2d",
+    "warp",
 ]

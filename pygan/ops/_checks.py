@@ -39,13 +39,36 @@ def check_tensor(op: str, name: str, x: paddle.Tensor, ndim: int, dims: str) -> 
         )
 
 
-def check_images(op: str, x: paddle.Tensor, dims: str) -> None:
+def check_images(op: str, x: paddle.Tensor, dims: str, name: str = "x") -> None:
     """`check_tensor` for [N, C, H, W], of which a static graph may leave only N open."""
-    check_tensor(op, "x", x, 4, dims)
+    check_tensor(op, name, x, 4, dims)
     if min(x.shape[1:]) < 0:
         raise ValueError(
-            f"pygan.ops.{op}: `x` has shape {list(x.shape)} in this static graph; all but the "
+            f"pygan.ops.{op}: `{name}` has shape {list(x.shape)} in this static graph; all but the "
             "first axis must be known. Give them in paddle.static.InputSpec."
+        )
+
+
+def check_constant(op: str, name: str, x: paddle.Tensor, ndim: int, dims: str) -> None:
+    """Require finite float64 numbers of rank ``ndim`` that want no gradient.
+
+    Whether they are finite is seen only where no device has to be waited for.
+    """
+    if is_tensor(x) and x.dtype in FLOATING and x.dtype != paddle.float64:
+        raise TypeError(
+            f"pygan.ops.{op}: `{name}` is {x.dtype}; it must be float64. Convert it with "
+            ".astype('float64'), or better, compute it in float64."
+        )
+    check_tensor(op, name, x, ndim, dims)
+    if not x.stop_gradient:
+        raise ValueError(
+            f"pygan.ops.{op}: `{name}` requires a gradient (stop_gradient is False), but it is a "
+            f"constant of this operator; pass {name}.detach()."
+        )
+    if paddle.in_dynamic_mode() and x.place.is_cpu_place() and not np.isfinite(x.numpy()).all():
+        raise ValueError(
+            f"pygan.ops.{op}: `{name}` holds numbers that are not finite, first for sample "
+            f"{int(np.argmin(np.isfinite(x.numpy()).all(axis=1)))}."
         )
 
 
