@@ -1,0 +1,1 @@
+"""Puts tests/metrics on the path, so that tests share `features`."""
