@@ -24,6 +24,7 @@ _COMMANDS = {
     "resume": ("RUN", "go on with a run", "pygan resume runs/emoji --kimg 5000"),
     "sample": ("RUN", "draw images", "pygan sample runs/emoji --seeds 0-63 --trunc 0.7"),
     "mix": ("RUN", "mix styles", "pygan mix runs/emoji --rows 0-3 --cols 4-9 --styles coarse"),
+    "walk": ("RUN", "make a video", "pygan walk runs/emoji --keys 0-5 --out walk.mp4"),
     "data": ("build", "make a dataset of images", "pygan data build photos/ photos.zip --size 256"),
     "info": ("", "versions, operators, GPU", "pygan info"),
     "demo": ("", "minutes of StyleGAN2", "pygan demo --out demo"),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any
-
-from pygan.commands.parser import Parser, first_line
+from pygan.commands.parser import Parser, Progress, first_line
 from pygan.errors import InputError
 
 
@@ -36,31 +33,10 @@ def run(argv: list[str]) -> int:
     del options["command"]
     source, dest = options.pop("source"), options.pop("dest")
     settings = {name: value for name, value in options.items() if value is not None}
-    progress = _BuildProgress()
     try:
-        report = build_dataset(source, dest, progress=progress, **settings)
+        with Progress("img") as progress:
+            report = build_dataset(source, dest, progress=progress, **settings)
     except (DataError, OSError) as error:
         raise InputError(first_line(error)) from None
-    finally:
-        progress.close()
     print(report)
     return 0
-
-
-class _BuildProgress:
-    """A progress bar for building datasets, on a terminal."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-
-    def __call__(self, done: int, total: int) -> None:
-        if self._bar is None and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, unit="img", dynamic_ncols=True)
-        if self._bar is not None:
-            self._bar.update(done - self._bar.n)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
