@@ -26,6 +26,12 @@ _COMMANDS = {
     "mix": ("RUN", "mix styles", "pygan mix runs/emoji --rows 0-3 --cols 4-9 --styles coarse"),
     "walk": ("RUN", "make a video", "pygan walk runs/emoji --keys 0-5 --out walk.mp4"),
     "data": ("build", "make a dataset of images", "pygan data build photos/ photos.zip --size 256"),
+    "import": (
+        "FILE OUT",
+        "a run of a checkpoint",
+        "pygan import ffhq.pkl runs/ffhq",
+    ),
+    "export": ("RUN FILE", "a checkpoint of a run", "pygan export runs/emoji emoji.pt"),
     "info": ("", "versions, operators, GPU", "pygan info"),
     "demo": ("", "minutes of StyleGAN2", "pygan demo --out demo"),
 }

@@ -24,7 +24,7 @@ def open_source(path: str) -> Source:
     if location.is_dir() or location.suffix == ".safetensors":
         return read_source(location)
 
-    from pygan.interop import load  # type: ignore[attr-defined]
+    from pygan.interop import load
 
     foreign = load(location)
-    return Source(path, foreign.networks, foreign.config, int(foreign.config.get("c_dim") or 0))
+    return Source(path, foreign.networks, foreign.config, foreign.classes)

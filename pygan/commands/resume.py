@@ -33,6 +33,8 @@ def run(argv: list[str]) -> int:
         algorithm.Config, argv, prog, algorithm.name, only, defaults=config.to_dict()
     )
     config = algorithm.Config.from_dict({**config.to_dict(), **changes})
+    if not config.data:
+        raise InputError("--data is required: the weights were imported, and the run has none yet")
     if config.threads:
         pygan.set_num_threads(config.threads)
     dataset = open_data(config.data, config.mirror)

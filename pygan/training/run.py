@@ -168,7 +168,7 @@ def prepare_device(config: TrainConfig) -> None:
 
 
 def _check_dataset(saved: Checkpoint, fingerprint: str, name: str, force: bool) -> None:
-    if fingerprint == saved.manifest["dataset"]:
+    if saved.manifest["dataset"] in ("", fingerprint):  # "": weights of another project
         return
     message = f"{name} is not the dataset that the run was started with (its fingerprint differs)"
     if not force:

@@ -84,14 +84,14 @@ def transfer(trainer: Trainer, source: Source) -> list[str]:
             complete = False
             lines.append(f"transfer: {name} starts afresh, {source.path} has none")
             continue
-        fit = _copy(network, arrays)
+        fit = copy_arrays(network, arrays)
         taken += fit.taken
         complete = complete and fit.taken == fit.total
         lines += fit.describe(name, source.path)
     for name, average in trainer.averages.items():
         arrays = _first(source, f"{name}_ema", name)
         if arrays is not None:
-            _copy(average, arrays)
+            copy_arrays(average, arrays)
     if source.classes != trainer.algorithm.data.num_classes:
         lines.append(
             f"transfer: the weights are for {source.classes or 'no'} classes, this run has "
@@ -110,8 +110,16 @@ def transfer(trainer: Trainer, source: Source) -> list[str]:
 
 
 @dataclass
-class _Fit:
-    """How the tensors of a source fit a network."""
+class Fit:
+    """How the tensors of a source fit a network.
+
+    Attributes:
+        taken: tensors of the network that were set.
+        total: tensors of the network.
+        fresh: those that the source does not have.
+        other_shape: those that it has with another shape, and both shapes.
+        unused: what the source has and the network has not.
+    """
 
     taken: int = 0
     total: int = 0
@@ -119,7 +127,13 @@ class _Fit:
     other_shape: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
 
+    @property
+    def complete(self) -> bool:
+        """Whether everything was taken, and nothing is left over."""
+        return self.taken == self.total and not self.unused
+
     def describe(self, name: str, path: str) -> list[str]:
+        """Lines that tell what was taken and what was not."""
         lines = [f"transfer: {name} takes {self.taken} of {self.total} tensors from {path}"]
         if self.fresh:
             lines.append(f"transfer: {name} starts afresh in {_layers(self.fresh)}: not there")
@@ -133,9 +147,10 @@ class _Fit:
 
 
 @paddle.no_grad()
-def _copy(network: nn.Layer, arrays: Arrays) -> _Fit:
+def copy_arrays(network: nn.Layer, arrays: Arrays) -> Fit:
+    """Sets the tensors of a network that `arrays` has by name and shape; the rest stays."""
     own = network.state_dict()
-    fit = _Fit(total=len(own))
+    fit = Fit(total=len(own))
     for name, tensor in own.items():
         if name not in arrays:
             fit.fresh.append(name)
