@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from pygan.errors import InputError
@@ -27,4 +28,6 @@ def open_source(path: str) -> Source:
     from pygan.interop import load
 
     foreign = load(location)
+    for note in foreign.notes:
+        print(f"{path}: {note}", file=sys.stderr)
     return Source(path, foreign.networks, foreign.config, foreign.classes)

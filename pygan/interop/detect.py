@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
 from pygan.errors import InputError
+from pygan.interop import ada_pytorch, rosinality
 from pygan.interop.foreign import Foreign
-from pygan.interop.rosinality import ALLOW, from_rosinality, is_rosinality
-from pygan.interop.torch_file import read_torch
+from pygan.interop.restricted_pickle import Allowed, RestrictedUnpickler, read_bytes, resolve
+from pygan.interop.torch_file import is_torch, load_torch, torch_globals
+
+#: The names that a file may mention, whichever format it turns out to have.
+ALLOW: Allowed = {**rosinality.ALLOW, **ada_pytorch.ALLOW}
+_READERS: tuple[tuple[Callable[[Any], bool], Callable[[Any, str], Foreign]], ...] = (
+    (rosinality.is_rosinality, rosinality.from_rosinality),
+    (ada_pytorch.is_ada_pytorch, ada_pytorch.from_ada_pytorch),
+)
 
 
 def load(path: Union[str, Path]) -> Foreign:
     """The networks in a file of another project, whichever format it has.
 
     Args:
-        path: a ``.pt`` file of rosinality's stylegan2-pytorch.
+        path: a ``.pt`` file of rosinality's stylegan2-pytorch, a ``.pkl`` of stylegan2-ada-pytorch
+            or of StyleGAN2 in the stylegan3 repository.
 
     Raises:
         InputError: the file cannot be read, is in none of these formats, names what could run code,
             or its networks are not what pygan's can be.
     """
-    value = read_torch(path, ALLOW)
-    if is_rosinality(value):
-        return from_rosinality(value, str(path))
-    keys = ", ".join(list(map(str, value))[:8]) if isinstance(value, dict) else type(value).__name__
-    raise InputError(f"{path}: a file of PyTorch, but not a StyleGAN2 that is known (has: {keys})")
+    name = str(path)
+    value = _read(read_bytes(Path(path)), name)
+    for recognises, read in _READERS:
+        if recognises(value):
+            return read(value, name)
+    what = f"a {type(value).__name__}"
+    if isinstance(value, dict):
+        what = f"a dict of {', '.join(str(key)[:40] for key in list(value)[:8]) or 'nothing'}"
+    raise InputError(f"{name}: no checkpoint of a known StyleGAN2; it is {what}")
+
+
+def _read(data: bytes, name: str) -> Any:
+    """The object in a file of PyTorch or in a pickle."""
+    if is_torch(data):
+        return load_torch(data, name, ALLOW)
+    pickled = RestrictedUnpickler(io.BytesIO(data), name, torch_globals(ALLOW, name))
+    return resolve(pickled.load(), name)

@@ -11,6 +11,7 @@ Format: torch/serialization.py and torch/_utils.py of PyTorch describe it.
 from __future__ import annotations
 
 import io
+import pickle
 import struct
 import zipfile
 import zlib
@@ -30,6 +31,8 @@ from pygan.interop.restricted_pickle import (
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
+_ZIP = b"PK\x03\x04"
+_STREAM = pickle.dumps(_MAGIC, 2)
 # What zipfile raises for damaged archives beside BadZipFile; RuntimeError for encrypted members.
 _DAMAGE = (NotImplementedError, RuntimeError, OSError, EOFError, ValueError, struct.error)
 _MAX_REPEATED = 1 << 28  # elements of a tensor larger than its storage (stride 0)
@@ -89,6 +92,11 @@ def read_torch(path: Union[str, Path], allow: Optional[Allowed] = None) -> Any:
 def load_torch(data: bytes, name: str, allow: Optional[Allowed] = None) -> Any:
     """As :func:`read_torch`, from the file's content; `name` is for messages."""
     return resolve(_load(data, name, allow, 0), name)
+
+
+def is_torch(data: bytes) -> bool:
+    """Whether a file's content begins as one of ``torch.save`` does, in either format."""
+    return data[:4] == _ZIP or data[: len(_STREAM)] == _STREAM
 
 
 def torch_globals(allow: Optional[Allowed] = None, name: str = "pickle", depth: int = 0) -> Allowed:
@@ -250,7 +258,7 @@ def _load(data: bytes, name: str, allow: Optional[Allowed], depth: int) -> Any:
     if depth > _MAX_NESTED:
         raise InputError(f"{name}: storages are nested more than {_MAX_NESTED} files deep")
     table = torch_globals(allow, name, depth)
-    if data[:4] == b"PK\x03\x04":
+    if data[:4] == _ZIP:
         try:
             return _load_zip(data, name, table)
         except InputError:
