@@ -1,0 +1,1 @@
+"""Networks that metrics and perceptual losses look at images with."""
