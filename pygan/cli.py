@@ -32,6 +32,7 @@ _COMMANDS = {
         "pygan import ffhq.pkl runs/ffhq",
     ),
     "export": ("RUN FILE", "a checkpoint of a run", "pygan export runs/emoji emoji.pt"),
+    "weights": ("get NAME", "networks that metrics use", "pygan weights get stlpips-vgg"),
     "info": ("", "versions, operators, GPU", "pygan info"),
     "demo": ("", "minutes of StyleGAN2", "pygan demo --out demo"),
 }
@@ -63,7 +64,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _usage() -> str:
     lines = ["usage: pygan COMMAND ...", "", "commands:"]
     for name, (words, what, example) in _COMMANDS.items():
-        lines.append(f"  {f'{name} {words}':16}  {what:24}  {example}")
+        lines.append(f"  {f'{name} {words}':16}  {what:25}  {example}")
     lines += [
         "",
         "'pygan COMMAND --help' explains the options; 'pygan --version' tells the version.",
