@@ -29,6 +29,14 @@ class Call:
         return self.reduced
 
 
+class Made:
+    """Pickles as an object of a class, made without arguments and given a state."""
+
+    def __init__(self, name: str, state: Any) -> None:
+        self.name = name
+        self.state = state
+
+
 class Stored:
     """Pickles as the persistent id of a storage."""
 
@@ -46,6 +54,11 @@ class Writer(pickle._Pickler):
         if isinstance(obj, Named):
             module, _, name = obj.name.rpartition(".")
             self.write(pickle.GLOBAL + f"{module}\n{name}\n".encode())
+        elif isinstance(obj, Made):
+            self.save(Named(obj.name))
+            self.write(pickle.EMPTY_TUPLE + pickle.NEWOBJ)
+            self.save(obj.state)
+            self.write(pickle.BUILD)
         else:
             super().save(obj, save_persistent_id)
 

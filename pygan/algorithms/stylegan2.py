@@ -101,7 +101,10 @@ class StyleGAN2(Algorithm):
                     **shared,
                 )
             return Discriminator(
-                architecture=config.d_architecture, mbstd_group_size=config.mbstd_group, **shared
+                mapping_layers=config.d_mapping_layers,
+                architecture=config.d_architecture,
+                mbstd_group_size=config.mbstd_group,
+                **shared,
             )
         except ValueError as error:  # a size that the networks cannot have
             raise InputError(f"{width} x {height} images: {error}") from None

@@ -58,6 +58,7 @@ _STRUCTURE = (
     "z_dim",
     "w_dim",
     "mapping_layers",
+    "d_mapping_layers",
     "channel_base",
     "channel_max",
     "g_architecture",
@@ -76,6 +77,7 @@ class StyleGAN2Config(TrainConfig):
     z_dim: int = option(512, "size of the latent code z")
     w_dim: int = option(512, "size of the intermediate latent code w")
     mapping_layers: int = option(8, "layers of the mapping network")
+    d_mapping_layers: int = option(8, "layers of a conditional discriminator's network of labels")
     channel_base: int = option(32768, "feature maps are channel_base / resolution, at most ...")
     channel_max: int = option(512, "... channel_max")
     g_architecture: str = option("skip", "generator: skip, resnet or orig")
@@ -152,7 +154,7 @@ class StyleGAN2Config(TrainConfig):
             self.require(getattr(self, name) > 0, name, "positive")
         for name in ("gamma", "pl_weight"):
             self.require(getattr(self, name) >= 0, name, "0 or more")
-        for name in ("freeze_d", "fp16_res"):
+        for name in ("freeze_d", "fp16_res", "d_mapping_layers"):
             self.require(getattr(self, name) >= 0, name, "0 or more")
         precisions = ("auto", "float32", *HALF_TYPES)
         self.require(self.precision in precisions, "precision", " or ".join(precisions))

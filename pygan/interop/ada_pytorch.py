@@ -18,7 +18,7 @@ import numpy as np
 from pygan.errors import InputError
 from pygan.interop.foreign import Arrays, Foreign
 from pygan.interop.restricted_pickle import Allowed, Record
-from pygan.interop.stylegan2 import check_fir, make_foreign
+from pygan.interop.stylegan2 import MULTIPLIER, check_fir, make_foreign, scale_mapping
 
 KIND = "stylegan2-ada-pytorch"
 _PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
@@ -48,6 +48,7 @@ def from_ada_pytorch(value: Mapping[str, Any], name: str) -> Foreign:
     """
     networks: dict[str, Arrays] = {}
     options: dict[str, Any] = {}
+    notes: list[str] = []
     for network in _NETWORKS:
         if not _is_module(value.get(network)):
             continue
@@ -55,13 +56,17 @@ def from_ada_pytorch(value: Mapping[str, Any], name: str) -> Foreign:
         modules = dict(_modules(value[network], where))
         _check_kind(modules, where)
         networks[network] = dict(_tensors(modules, where))
+        notes += scale_mapping(networks[network], _multiplier(modules, where), network)
         for key, option in _options(modules, where).items():
             if options.setdefault(key, option) != option:
                 raise InputError(
                     f"{where} has {key} {option}, another network of the file {options[key]}; "
                     "pygan's StyleGAN2 has one for both"
                 )
-    return make_foreign(name, KIND, networks, options)
+    if "D" in networks and "mbstd_group" not in options:
+        options["mbstd_group"] = 4
+        notes.append("D does not tell the groups of the minibatch deviation; 4 images are assumed")
+    return make_foreign(name, KIND, networks, options, tuple(notes))
 
 
 class _Module:
@@ -133,27 +138,26 @@ def _options(modules: Mapping[str, _Module], where: str) -> dict[str, Any]:
                 f"{where}.{path} has the activation {has['activation']!r}; pygan's StyleGAN2 has "
                 "lrelu"
             )
-        if path.startswith("mapping.fc"):
-            gain = _number(has.get("bias_gain", 0.01))
-            if gain is None or abs(gain - 0.01) > 1e-9:
-                raise InputError(
-                    f"{where}.{path} has the learning rate multiplier {has['bias_gain']}; pygan's "
-                    "StyleGAN2 has 0.01"
-                )
         if last in ("conv0", "conv1"):
             clamp = _number(has.get("conv_clamp"))
             if options.setdefault("conv_clamp", clamp) != clamp:
                 raise InputError(f"{where}: its layers limit activations differently")
         if module.kind == "MinibatchStdLayer":
-            group = has.get("group_size")
-            if not isinstance(group, int) or group < 1:
-                raise InputError(
-                    f"{where}: the minibatch deviation is over groups of {group} images; pygan's "
-                    "StyleGAN2 needs their number"
-                )
-            options["mbstd_group"] = group
+            group = has.get("group_size")  # None in files converted from TensorFlow
+            if isinstance(group, int) and group > 0:
+                options["mbstd_group"] = group
         half += has.get("use_fp16") is True
     return {**options, "fp16_res": half}
+
+
+def _multiplier(modules: Mapping[str, _Module], where: str) -> float:
+    """The learning rate multiplier of the mapping network's layers."""
+    layers = [m for path, m in modules.items() if path.startswith("mapping.fc")]
+    found = {_number(module.attributes.get("bias_gain", MULTIPLIER)) for module in layers}
+    value = found.pop() if found else MULTIPLIER
+    if found or value is None or not 0 < value < np.inf:
+        raise InputError(f"{where}.mapping: its layers have no common learning rate multiplier")
+    return value
 
 
 def _number(value: Any) -> Optional[float]:

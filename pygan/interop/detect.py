@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any, Union
 
 from pygan.errors import InputError
-from pygan.interop import ada_pytorch, rosinality
+from pygan.interop import ada_pytorch, rosinality, tensorflow
 from pygan.interop.foreign import Foreign
 from pygan.interop.restricted_pickle import Allowed, RestrictedUnpickler, read_bytes, resolve
 from pygan.interop.torch_file import is_torch, load_torch, torch_globals
 
 #: The names that a file may mention, whichever format it turns out to have.
-ALLOW: Allowed = {**rosinality.ALLOW, **ada_pytorch.ALLOW}
+ALLOW: Allowed = {**rosinality.ALLOW, **ada_pytorch.ALLOW, **tensorflow.ALLOW}
 _READERS: tuple[tuple[Callable[[Any], bool], Callable[[Any, str], Foreign]], ...] = (
     (rosinality.is_rosinality, rosinality.from_rosinality),
     (ada_pytorch.is_ada_pytorch, ada_pytorch.from_ada_pytorch),
+    (tensorflow.is_tensorflow, tensorflow.from_tensorflow),
 )
 
 
@@ -26,7 +27,7 @@ def load(path: Union[str, Path]) -> Foreign:
 
     Args:
         path: a ``.pt`` file of rosinality's stylegan2-pytorch, a ``.pkl`` of stylegan2-ada-pytorch
-            or of StyleGAN2 in the stylegan3 repository.
+            or of StyleGAN2 in the stylegan3 repository, a ``.pkl`` of StyleGAN2 in TensorFlow.
 
     Raises:
         InputError: the file cannot be read, is in none of these formats, names what could run code,

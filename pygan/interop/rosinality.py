@@ -34,7 +34,7 @@ import numpy as np
 from pygan.errors import InputError
 from pygan.interop.foreign import Arrays, Foreign
 from pygan.interop.restricted_pickle import Allowed, Record
-from pygan.interop.stylegan2 import FIR, check_fir, make_foreign, structure
+from pygan.interop.stylegan2 import FIR, check_fir, convolution_name, make_foreign, structure
 from pygan.interop.torch_writer import write_torch
 
 KIND = "rosinality"
@@ -162,11 +162,11 @@ def _generator_key(key: str, array: np.ndarray, top: int) -> tuple[str, tuple[in
         return "synthesis.b4.const", array.shape[1:]
     match = re.fullmatch(r"noises\.noise_(\d{1,2})", key)
     if match:
-        return f"{_convolution(int(match[1]))}.noise_const", array.shape[-2:]
+        return f"{convolution_name(int(match[1]))}.noise_const", array.shape[-2:]
     match = re.fullmatch(r"(conv1|convs\.(\d{1,2})|to_rgb1|to_rgbs\.(\d{1,2}))\.(.+)", key)
     if match:
         if match[1].startswith("conv"):
-            layer = _convolution(0 if match[2] is None else int(match[2]) + 1)
+            layer = convolution_name(0 if match[2] is None else int(match[2]) + 1)
             part = _CONVOLUTION.get(match[4])
         else:
             side = 4 if match[3] is None else 8 << int(match[3])
@@ -194,11 +194,6 @@ def _plain_shape(part: str, array: np.ndarray) -> tuple[int, ...]:
     if part == "bias" and array.ndim == 4 and array.size == array.shape[1]:
         return (array.size,)
     return array.shape
-
-
-def _convolution(n: int) -> str:
-    """The n-th styled convolution."""
-    return f"synthesis.b{4 << (n + 1) // 2}.conv{(n + 1) % 2 if n else 1}"
 
 
 def _discriminator_key(key: str, array: np.ndarray, top: int) -> tuple[str, tuple[int, ...]]:
@@ -237,7 +232,7 @@ def _write_generator(arrays: Arrays, resolution: int) -> Arrays:
             result[f"style.{i + 1}.{part}"] = arrays[f"mapping.fc{i}.{part}"]
     blocks = resolution.bit_length() - 2
     for n in range(2 * blocks - 1):
-        own, theirs = _convolution(n), f"convs.{n - 1}" if n else "conv1"
+        own, theirs = convolution_name(n), f"convs.{n - 1}" if n else "conv1"
         _write_styled(result, theirs, arrays, own)
         result[f"{theirs}.noise.weight"] = arrays[f"{own}.noise_strength"].reshape(1)
         result[f"{theirs}.activate.bias"] = arrays[f"{own}.bias"]

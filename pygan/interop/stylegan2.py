@@ -13,6 +13,8 @@ from pygan.interop.foreign import Arrays, Foreign
 
 #: The low-pass filter of every StyleGAN2 that was published.
 FIR = (np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64).astype(np.float32)
+#: Learning rate of pygan's mapping networks relative to the optimiser's.
+MULTIPLIER = 0.01
 _MEAN_SAMPLES = 10000
 
 
@@ -82,7 +84,6 @@ _TITLES = {
 def _generator(arrays: Arrays) -> dict[str, Any]:
     sides = _sides(arrays, r"synthesis\.b(\d{1,5})\.conv1\.weight")
     blocks = [f"synthesis.b{side}" for side in sides]
-    layers = len([key for key in arrays if re.fullmatch(r"mapping\.fc\d{1,3}\.weight", key)])
     w_dim = arrays[f"{blocks[0]}.conv1.affine.weight"].shape[1]
     embed = arrays.get("mapping.embed.weight")
     if f"{blocks[0]}.torgb.weight" in arrays:
@@ -99,7 +100,7 @@ def _generator(arrays: Arrays) -> dict[str, Any]:
         "widths": [arrays[f"{block}.conv1.weight"].shape[0] for block in blocks],
         "z_dim": z_dim,
         "w_dim": w_dim,
-        "mapping_layers": layers,
+        "mapping_layers": _mapping_layers(arrays),
         "g_architecture": architecture,
     }
 
@@ -113,13 +114,19 @@ def _discriminator(arrays: Arrays) -> dict[str, Any]:
     else:
         architecture = "resnet" if f"{top}.skip.weight" in arrays else "orig"
     embed = arrays.get("mapping.embed.weight")
+    labels = {} if embed is None else {"d_mapping_layers": _mapping_layers(arrays)}
     return {
+        **labels,
         "resolution": sides[-1],
         "channels": arrays[f"{top}.fromrgb.weight"].shape[1],
         "classes": 0 if embed is None else embed.shape[1],
         "widths": [arrays["b4.conv.weight"].shape[0], *widths],
         "d_architecture": architecture,
     }
+
+
+def _mapping_layers(arrays: Arrays) -> int:
+    return sum(re.fullmatch(r"mapping\.fc\d{1,3}\.weight", key) is not None for key in arrays)
 
 
 def _sides(arrays: Arrays, pattern: str, first: int = 4) -> list[int]:
@@ -155,6 +162,29 @@ def check_fir(name: str, key: str, kernel: np.ndarray) -> None:
         )
 
 
+def convolution_name(n: int) -> str:
+    """The n-th of a generator's styled convolutions, as others number them."""
+    return f"synthesis.b{4 << (n + 1) // 2}.conv{(n + 1) % 2 if n else 1}"
+
+
+def scale_mapping(arrays: Arrays, multiplier: float, network: str) -> list[str]:
+    """Brings a mapping network to pygan's learning rate multiplier, with the same outputs.
+
+    Its layers compute with weights and biases times the multiplier: what is stored changes by the
+    inverse. Returns lines for the user.
+    """
+    factor = multiplier / MULTIPLIER
+    layers = [key for key in arrays if re.fullmatch(r"mapping\.fc\d{1,3}\.(weight|bias)", key)]
+    if not layers or abs(factor - 1) < 1e-6:
+        return []
+    for key in layers:
+        arrays[key] = arrays[key] * np.float32(factor)
+    return [
+        f"the mapping network of {network} learned at {multiplier:g} of the rate; here it is "
+        f"{MULTIPLIER:g}"
+    ]
+
+
 def _add_means(networks: Mapping[str, Arrays]) -> list[str]:
     """Gives every generator without a mean of w, the centre of truncation, one from samples."""
     made = []
@@ -178,7 +208,7 @@ def mean_code(arrays: Arrays, samples: int = _MEAN_SAMPLES) -> np.ndarray:
     layer = 0
     while f"mapping.fc{layer}.weight" in arrays:
         weight, bias = (arrays[f"mapping.fc{layer}.{part}"] for part in ("weight", "bias"))
-        y = x @ weight.T * (0.01 / np.sqrt(weight.shape[1])) + bias * 0.01
+        y = x @ weight.T * (MULTIPLIER / np.sqrt(weight.shape[1])) + bias * MULTIPLIER
         x = np.where(y > 0, y, 0.2 * y) * np.float32(np.sqrt(2))
         layer += 1
     return x.mean(axis=0, dtype=np.float64).astype(np.float32)
