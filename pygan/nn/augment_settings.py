@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 BLIT = ("xflip", "rotate90", "xint")
 GEOMETRIC = ("scale", "rotate", "aniso", "xfrac")
@@ -130,4 +131,5 @@ class AugmentSettings:
                 f"AugmentSettings.preset: `strengths` names {', '.join(unknown)}; the transforms "
                 f"are: {', '.join(TRANSFORMS)}."
             )
-        return cls(**{**dict.fromkeys(PRESETS[name], 1.0), **(strengths or {})})
+        chosen: dict[str, Any] = {**dict.fromkeys(PRESETS[name], 1.0), **(strengths or {})}
+        return dataclasses.replace(cls(), **chosen)
