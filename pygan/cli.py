@@ -25,6 +25,7 @@ _COMMANDS = {
     "sample": ("RUN", "draw images", "pygan sample runs/emoji --seeds 0-63 --trunc 0.7"),
     "mix": ("RUN", "mix styles", "pygan mix runs/emoji --rows 0-3 --cols 4-9 --styles coarse"),
     "walk": ("RUN", "make a video", "pygan walk runs/emoji --keys 0-5 --out walk.mp4"),
+    "project": ("RUN IMAGE", "find an image's code", "pygan project runs/emoji face.png"),
     "data": ("build", "make a dataset of images", "pygan data build photos/ photos.zip --size 256"),
     "import": (
         "FILE OUT",
@@ -64,7 +65,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _usage() -> str:
     lines = ["usage: pygan COMMAND ...", "", "commands:"]
     for name, (words, what, example) in _COMMANDS.items():
-        lines.append(f"  {f'{name} {words}':16}  {what:25}  {example}")
+        lines.append(f"  {f'{name} {words}':17}  {what:25}  {example}")
     lines += [
         "",
         "'pygan COMMAND --help' explains the options; 'pygan --version' tells the version.",

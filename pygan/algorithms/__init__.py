@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 ALGORITHMS = {
     "stylegan2": "pygan.algorithms.stylegan2:StyleGAN2",
-    "stylegan2-ada": "pygan.algorithms.stylegan2_ada:StyleGAN2ADA",
 }
 
 
