@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ALGORITHMS = {
     "stylegan2": "pygan.algorithms.stylegan2:StyleGAN2",
+    "stylegan2-ada": "pygan.algorithms.stylegan2_ada:StyleGAN2ADA",
 }
 
 

@@ -68,19 +68,19 @@ def _install(files: list[Path], name: Optional[str]) -> None:
     else:
         arrays = convert.read(store.known(name).converter, files)
     registry.check(name, arrays, ", ".join(map(str, files)))
-    for note in _strangers(files, CATALOGUE[name].prefixes):
+    for note in _strangers(files, CATALOGUE[name].hashes()):
         print(note)
     target = store.write(name, arrays, files)
     print(f"{name}: {target} (sha256 {store.hash_arrays(arrays)})")
 
 
-def _strangers(files: list[Path], prefixes: tuple[str, ...]) -> list[str]:
+def _strangers(files: list[Path], published: tuple[str, ...]) -> list[str]:
     """A line for each published hash that no file has. The same weights may be in another file."""
     from pygan.metrics.extractors.store import hash_file
 
     hashes = [hash_file(file) for file in files]
     return [
-        f"note: no file has the published SHA-256 {prefix}...; results may differ from others'"
-        for prefix in prefixes
-        if not any(found.startswith(prefix) for found in hashes)
+        f"note: no file has the published SHA-256 {start[:8]}...; results may differ from others'"
+        for start in published
+        if not any(found.startswith(start) for found in hashes)
     ]

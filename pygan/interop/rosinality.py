@@ -47,20 +47,23 @@ def is_rosinality(value: Any) -> bool:
     """Whether the object of a file of PyTorch is such a checkpoint."""
     if not isinstance(value, dict):
         return False
-    parts = [value[name] for name in ("g", "g_ema") if isinstance(value.get(name), dict)]
-    return any("input.input" in part for part in parts)
+    parts = [value, *(value[name] for name in ("g", "g_ema") if name in value)]
+    return any(isinstance(part, dict) and "input.input" in part for part in parts)
 
 
-def from_rosinality(value: Mapping[str, Any], name: str) -> Foreign:
+def from_rosinality(value: Mapping[str, Any], name: str, kind: str = KIND) -> Foreign:
     """The networks of a checkpoint.
 
     Args:
         value: the dict of the file.
         name: the file in messages.
+        kind: whose file it is.
 
     Raises:
         InputError: the networks are not what pygan's StyleGAN2 can be.
     """
+    if "input.input" in value:  # a generator alone
+        value = {"g_ema": value}
     networks = {}
     for key, network in _NETWORKS.items():
         if isinstance(value.get(key), dict):
@@ -70,7 +73,7 @@ def from_rosinality(value: Mapping[str, Any], name: str) -> Foreign:
     if isinstance(mean, np.ndarray) and "G_ema" in networks:
         # pSp keeps one row per layer, all the same.
         networks["G_ema"]["mapping.w_avg"] = mean.reshape(-1, mean.shape[-1])[0]
-    return make_foreign(name, KIND, networks, {"mbstd_group": 4})
+    return make_foreign(name, kind, networks, {"mbstd_group": 4})
 
 
 def write_rosinality(path: Path, networks: Mapping[str, Arrays], name: str) -> list[str]:

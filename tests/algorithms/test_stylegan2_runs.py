@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from programs import (
     assert_same_weights,
     checkpoint_bytes,
     finish,
+    kill_after_a_checkpoint,
     launch,
     newest_checkpoint,
     spawn,
@@ -42,15 +40,8 @@ def test_killed_and_resumed_run_ends_with_the_same_bytes(data: Path, tmp_path: P
     options = ["--data", data, "--kimg", 0.264, "--tick", 0.04, "--snapshot", 1, *TINY]
     whole, run = tmp_path / "whole", tmp_path / "run"
     assert main(command("train", "stylegan2", "--out", whole, *options, "--mirror")) == 0
-    process = spawn("-m", "pygan", "train", "stylegan2", "--out", run, *options, "--mirror")
-    deadline = time.monotonic() + 120
-    while newest_checkpoint(run) == run:
-        assert time.monotonic() < deadline, "no checkpoint"
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.005)
-    time.sleep(random.Random(1).uniform(0, 0.3))
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    words = ["-m", "pygan", "train", "stylegan2", "--out", run, *options, "--mirror"]
+    kill_after_a_checkpoint(run, *words)
     assert newest_checkpoint(run).name < newest_checkpoint(whole).name, "it was not killed in time"
     finish(spawn("-m", "pygan", "resume", run))
     assert checkpoint_bytes(run) == checkpoint_bytes(whole)

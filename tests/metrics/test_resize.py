@@ -45,6 +45,16 @@ def test_tf1_bilinear(height: int, width: int, size: int) -> None:
     np.testing.assert_allclose(got(x, size, "tf1-bilinear"), tf1(x, size), rtol=1e-5, atol=1e-3)
 
 
+def test_tf1_bilinear_finds_places_in_float32() -> None:
+    """A ramp tells the places: TensorFlow multiplies rounded numbers."""
+    source, target = 1000, 299
+    scale = np.float32(source) / np.float32(target)
+    want = [float(np.float32(i) * scale) for i in range(target)]
+    got = resize_matrix(source, target, "tf1-bilinear") @ np.arange(source)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-9)
+    assert np.abs(got - np.arange(target) * (source / target)).max() > 1e-5
+
+
 @pytest.mark.parametrize(("height", "width", "size"), SIZES)
 def test_bilinear(height: int, width: int, size: int) -> None:
     """Pixel centres agree, and the border is repeated."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import subprocess
@@ -394,20 +395,42 @@ def test_hostile_files_are_refused(
     assert os.listdir(tmp_path) == ["w.pth"]
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_weights_that_are_not_finite_are_refused(
-    value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def stlpips_alex() -> dict[str, np.ndarray]:
+    """A state dict of the right names and shapes."""
     state = {f"scaling_layer.{part}": np.ones([1, 3, 1, 1]) for part in ("shift", "scale")}
     shapes = ((64, 3, 11), (192, 64, 5), (384, 192, 3), (256, 384, 3), (256, 256, 3))
     for i, (fan_out, fan_in, size) in enumerate(shapes):
         state[f"net.slice{i}.{i}.weight"] = np.zeros([fan_out, fan_in, size, size])
         state[f"net.slice{i}.{i}.bias"] = np.zeros(fan_out)
         state[f"lin{i}.model.1.weight"] = np.zeros([1, fan_out, 1, 1])
-    path = tmp_path / "alex.pth"
+    return state
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(
+    value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, path = stlpips_alex(), tmp_path / "alex.pth"
     monkeypatch.setenv("PYGAN_STLPIPS_ALEX", str(write_pth(path, state)))
     find_perceptual("stlpips-alex")
     state["net.slice3.3.bias"][7] = value
     write_pth(path, state)
     with pytest.raises(InputError, match=r"'trunk.conv4.bias' has values that are not finite"):
         find_perceptual("stlpips-alex")
+
+
+def test_other_weights_than_the_published_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_pth(tmp_path / "alex.pth", stlpips_alex())
+    convert_it = ("convert", path, "--name", "stlpips-alex")
+    code, out, _ = command(capsys, *convert_it)
+    assert code == 0
+    assert out.startswith("note: no file has the published SHA-256 b356b382...")
+    assert installed() == ["stlpips-alex"]
+    package = Package("p==1", "p/w.pth", hashlib.sha256(path.read_bytes()).hexdigest())
+    weights = dataclasses.replace(CATALOGUE["stlpips-alex"], package=package)
+    monkeypatch.setitem(CATALOGUE, "stlpips-alex", weights)
+    code, out, _ = command(capsys, *convert_it)
+    assert code == 0
+    assert out.startswith("stlpips-alex: ")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
 import subprocess
 import sys
 import time
@@ -77,6 +79,19 @@ def wait_until_holds(path: Path, text: str) -> None:
 def newest_checkpoint(run: Path) -> Path:
     folders = sorted((run / "checkpoints").glob("iter-*"))
     return folders[-1] if folders else run
+
+
+def kill_after_a_checkpoint(run: Path, *arguments: Any, seed: int = 1) -> None:
+    """Starts a training program and kills it soon after its first checkpoint."""
+    process = spawn(*arguments)
+    deadline = time.monotonic() + 120
+    while newest_checkpoint(run) == run:
+        assert time.monotonic() < deadline, "no checkpoint"
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    time.sleep(random.Random(seed).uniform(0, 0.3))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
 
 
 def checkpoint_bytes(run: Path) -> dict[str, bytes]:

@@ -51,6 +51,10 @@ class Weights:
     addresses: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
 
+    def hashes(self) -> tuple[str, ...]:
+        """The SHA-256 of the published files, or as much of its start as is known."""
+        return self.prefixes if self.package is None else (self.package.sha256,)
+
     def remedy(self) -> str:
         """What to do to have them, for error messages."""
         by_variable = f"or name the file in {self.variable}"

@@ -72,7 +72,9 @@ def _lerp(places: np.ndarray, source: int) -> np.ndarray:
 
 
 def _tf1_bilinear(source: int, target: int) -> np.ndarray:
-    return _lerp(np.arange(target) * (source / target), source)
+    # TensorFlow finds the places in float32; exact ones would move a feature by up to 1e-5.
+    scale = np.float32(source) / np.float32(target)
+    return _lerp((np.arange(target, dtype=np.float32) * scale).astype(np.float64), source)
 
 
 def _bilinear(source: int, target: int) -> np.ndarray:
