@@ -9,7 +9,6 @@ the shapes do not.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
@@ -17,7 +16,7 @@ import numpy as np
 
 from pygan.errors import InputError
 from pygan.interop.foreign import Arrays, Foreign
-from pygan.interop.restricted_pickle import Allowed, Record
+from pygan.interop.restricted_pickle import BASIC, Allowed, Record
 from pygan.interop.stylegan2 import MULTIPLIER, check_fir, make_foreign, scale_mapping
 
 KIND = "stylegan2-ada-pytorch"
@@ -26,7 +25,7 @@ ALLOW: Allowed = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): Record.of(
         "torch_utils.persistence", "_reconstruct_persistent_obj"
     ),
-    ("dnnlib.util", "EasyDict"): lambda *args: OrderedDict(*args),
+    ("dnnlib.util", "EasyDict"): BASIC["collections", "OrderedDict"],
 }
 _NETWORKS = ("G", "D", "G_ema")
 

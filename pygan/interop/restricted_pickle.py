@@ -16,7 +16,7 @@ import io
 import pickle
 import struct
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Callable, ClassVar, Optional, Union
 
@@ -28,6 +28,7 @@ from pygan.errors import InputError
 Allowed = Mapping[tuple[str, str], Callable[..., Any]]
 
 _MAX_DEPTH = 64
+_MAX_FILE = 8 << 30  # bytes; a StyleGAN2 for 1024 x 1024 images takes 0.4 GB
 _FLAWS = (  # what damaged pickles and replacements called with nonsense raise
     pickle.UnpicklingError,
     ArithmeticError,
@@ -196,15 +197,26 @@ class _Machine(_PythonUnpickler):
 
     def load_setitem(self) -> None:
         self._plain((dict,), self.stack[-3])
+        _check_keys(self.stack[-2:-1])
         super().load_setitem()
 
     def load_setitems(self) -> None:
         self._plain((dict,), self.metastack[-1][-1])
+        _check_keys(self.stack[::2])
         super().load_setitems()
+
+    def load_dict(self) -> None:
+        _check_keys(self.stack[::2])
+        super().load_dict()
 
     def load_additems(self) -> None:
         self._plain((set,), self.metastack[-1][-1])
+        _check_keys(self.stack)
         super().load_additems()
+
+    def load_frozenset(self) -> None:
+        _check_keys(self.stack)
+        super().load_frozenset()
 
     dispatch[pickle.REDUCE[0]] = load_reduce
     dispatch[pickle.NEWOBJ[0]] = load_newobj
@@ -214,7 +226,20 @@ class _Machine(_PythonUnpickler):
     dispatch[pickle.APPENDS[0]] = load_appends
     dispatch[pickle.SETITEM[0]] = load_setitem
     dispatch[pickle.SETITEMS[0]] = load_setitems
+    dispatch[pickle.DICT[0]] = load_dict
     dispatch[pickle.ADDITEMS[0]] = load_additems
+    dispatch[pickle.FROZENSET[0]] = load_frozenset
+
+
+def _check_keys(keys: Iterable[Any]) -> None:
+    """Raises ValueError unless these are plain values or flat tuples of such.
+
+    The interpreter hashes tuples by recursion without end: deep ones overflow its stack.
+    """
+    for key in keys:
+        for part in key if isinstance(key, tuple) else (key,):
+            if not isinstance(part, (str, bytes, int, float, complex, type(None))):
+                raise ValueError(f"a {type(key).__name__} as key")
 
 
 class _Dtype(Record):
@@ -269,7 +294,21 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 def _items(*args: Any) -> OrderedDict:
-    return OrderedDict(*args)
+    pairs: list[Any] = []
+    for part in args:
+        pairs += part.items() if isinstance(part, dict) else map(tuple, part)
+    _check_keys(pair[0] for pair in pairs)
+    return OrderedDict(pairs)
+
+
+def _set(*args: Any) -> set:
+    items = [item for part in args for item in part]
+    _check_keys(items)
+    return set(items)
+
+
+def _frozenset(*args: Any) -> frozenset:
+    return frozenset(_set(*args))
 
 
 def _numpy_globals() -> dict[tuple[str, str], Callable[..., Any]]:
@@ -293,8 +332,8 @@ def _bytes(*args: Any) -> bytes:
 
 def _builtins() -> dict[tuple[str, str], Callable[..., Any]]:
     kinds: dict[str, Callable[..., Any]] = {
-        "set": set,
-        "frozenset": frozenset,
+        "set": _set,
+        "frozenset": _frozenset,
         "complex": complex,
         "bytes": _bytes,
         "bytearray": lambda *args: bytearray(_bytes(*args)),
@@ -372,8 +411,12 @@ def read_pickle(path: Union[str, Path], allow: Optional[Allowed] = None) -> Any:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's content; an InputError if it cannot be read."""
+    """The file's content; an InputError if it is no readable file or larger than 8 GiB."""
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is not a file")
+        if path.stat().st_size > _MAX_FILE:
+            raise InputError(f"{path}: is larger than {_MAX_FILE >> 30} GiB, as no file of weights")
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None

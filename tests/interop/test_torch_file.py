@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections import OrderedDict
 from pathlib import Path
@@ -188,6 +189,51 @@ def test_hostile_and_damaged_pickles(program: bytes, tmp_path: Path) -> None:
     path.write_bytes(program)
     with pytest.raises(InputError, match=r"bad\.pkl: "):
         read_pickle(path)
+
+
+DEEP = b")" + b"\x85" * 400000  # a tuple in a tuple ...: hashing it overflows the stack
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"\x80\x02}" + DEEP + b"Ns.",
+        b"\x80\x02}(" + DEEP + b"Nu.",
+        b"\x80\x02(" + DEEP + b"Nd.",
+        b"\x80\x04\x8f(" + DEEP + b"\x90.",
+        b"\x80\x04(" + DEEP + b"\x91.",
+        b"\x80\x02" + global_of("builtins.set") + b"](" + DEEP + b"e\x85R.",
+        b"\x80\x02" + global_of("builtins.frozenset") + b"](" + DEEP + b"e\x85R.",
+        b"\x80\x02" + global_of("collections.OrderedDict") + b"](" + DEEP + b"N\x86e\x85R.",
+        b"\x80\x02" + global_of("numpy.dtype") + DEEP + b"\x85R.",
+    ],
+)
+def test_no_deep_tuple_is_hashed_or_printed(program: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "deep.pkl"
+    path.write_bytes(program)
+    with pytest.raises(InputError, match=r"deep\.pkl: "):
+        read_pickle(path)
+
+
+def test_flat_keys_are_allowed(tmp_path: Path) -> None:
+    value = {1: "a", ("b", 2): {3, ("c", None)}, None: frozenset([1.5]), "d": {b"e"}}
+    path = tmp_path / "keys.pkl"
+    for protocol in range(6):
+        path.write_bytes(pickle.dumps(value, protocol))
+        assert read_pickle(path) == value
+
+
+def test_what_is_no_file_of_weights(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="is not a file"):
+        read_pickle(tmp_path / "pipe")
+    with pytest.raises(InputError, match="is not a file"):
+        read_torch(tmp_path)
+    huge = tmp_path / "huge.pt"
+    with huge.open("wb") as file:
+        file.truncate(9 << 30)  # takes no space
+    with pytest.raises(InputError, match="is larger than 8 GiB"):
+        read_torch(huge)
 
 
 def test_shared_parts_are_resolved_once() -> None:
