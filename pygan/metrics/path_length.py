@@ -178,9 +178,3 @@ def prepare(images: paddle.Tensor, crop: str) -> paddle.Tensor:
         images = images[:, :, 3 * rows : 7 * rows, 2 * columns : 6 * columns]
     factor = (whole if crop == "torch" else min(images.shape[2:])) // SEEN
     return F.avg_pool2d(images, factor) if factor > 1 else images
-
-
-def name_of(space: str, sampling: str, crop: str) -> str:
-    """Such as ``ppl2_wend`` for the whole image, ``ppl_zfull`` or ``ppl_zfull_torch`` for crops."""
-    first = "ppl2" if crop == "none" else "ppl"
-    return f"{first}_{space}{sampling}" + ("_torch" if crop == "torch" else "")

@@ -11,7 +11,6 @@ from paddle import nn
 
 from pygan.errors import InputError
 from pygan.metrics.path_length import (
-    name_of,
     perceptual_path_length,
     prepare,
     slerp,
@@ -185,12 +184,6 @@ def test_transparent_images_are_put_on_white() -> None:
     alpha = (x[:, 3:] + 1) / 2
     expected = ((x[:, :3] + 1) / 2 * alpha + (1 - alpha)) * 2 - 1
     np.testing.assert_allclose(prepare(paddle.to_tensor(x), "none").numpy(), expected)
-
-
-def test_names() -> None:
-    assert name_of("w", "end", "none") == "ppl2_wend"
-    assert name_of("z", "full", "tf") == "ppl_zfull"
-    assert name_of("w", "end", "torch") == "ppl_wend_torch"
 
 
 def test_bad_input() -> None:
