@@ -33,6 +33,7 @@ _COMMANDS = {
         "pygan import ffhq.pkl runs/ffhq",
     ),
     "export": ("RUN FILE", "a checkpoint of a run", "pygan export runs/emoji emoji.pt"),
+    "metrics": ("RUN", "FID, KID and others", "pygan metrics runs/emoji --metrics fid,kid,pr"),
     "weights": ("get NAME", "networks that metrics use", "pygan weights get stlpips-vgg"),
     "info": ("", "versions, operators, GPU", "pygan info"),
     "demo": ("", "minutes of StyleGAN2", "pygan demo --out demo"),

@@ -22,6 +22,7 @@ def run(argv: list[str]) -> int:
     prepare_process(threads_option(argv))
 
     from pygan.algorithms import find_algorithm
+    from pygan.apps.metrics import make_evaluator
     from pygan.training.config import resumable_fields
     from pygan.training.options import parse_options
     from pygan.training.run import find_run, resume
@@ -38,4 +39,5 @@ def run(argv: list[str]) -> int:
     if config.threads:
         pygan.set_num_threads(config.threads)
     dataset = open_data(config.data, config.mirror)
-    return exit_code(resume(config, algorithm, dataset, saved, force))
+    evaluator = make_evaluator(algorithm, config, dataset)
+    return exit_code(resume(config, algorithm, dataset, saved, force, evaluator))

@@ -23,6 +23,7 @@ def run(argv: list[str]) -> int:
     prepare_process(threads_option(argv))
     algorithm = find_algorithm(name)
 
+    from pygan.apps.metrics import make_evaluator
     from pygan.apps.transfer import open_source
     from pygan.training.distributed import world_size
     from pygan.training.options import dump_yaml, parse_options, resolve
@@ -37,9 +38,10 @@ def run(argv: list[str]) -> int:
     known = None if source is None else source.config
     resolution = max(dataset.image_shape[1:])
     config = resolve(algorithm.Config, given, resolution, world_size(), known)
+    evaluator = make_evaluator(algorithm, config, dataset)
     if dry_run:
         print(dump_yaml({"algorithm": name, **config.to_dict()}), end="")
         return 0
     if config.threads:
         pygan.set_num_threads(config.threads)
-    return exit_code(start(config, algorithm, dataset, source))
+    return exit_code(start(config, algorithm, dataset, source, evaluator))

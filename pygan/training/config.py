@@ -65,6 +65,9 @@ class TrainConfig:
         resumable=True,
     )
     metrics_samples: int = option(50000, "generated images per measurement", resumable=True)
+    metrics_extractor: str = option(
+        "", "network that metrics look through; empty: the first installed", resumable=True
+    )
     metrics_every: int = option(1, "snapshots between measurements", resumable=True)
     grid: str = option("auto", "sample grid as COLUMNSxROWS", resumable=True)
     max_minutes: Optional[float] = option(
