@@ -143,6 +143,6 @@ def test_installed_networks_measure(name: str) -> None:
     expected: Any = find_perceptual(name).distance(a, b)
     a.stop_gradient = False
     found = find_distance(name).to(b)(a)
-    np.testing.assert_allclose(found.item(), expected.item(), rtol=1e-4)
+    np.testing.assert_allclose(found.item(), expected.item(), rtol=1e-3)
     found.backward()
     assert float(a.grad.abs().max()) > 0
