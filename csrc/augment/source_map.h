@@ -10,7 +10,6 @@
 #endif
 
 namespace pygan {
-namespace {  // one copy per translation unit: see common/isa.h
 
 // Position in x of pixel (j, i) of the result, both counted from the first pixel:
 // x = xx * j + xy * i + x0, y = yx * j + yy * i + y0.
@@ -18,6 +17,8 @@ struct SourceMap {
   double xx, xy, x0;
   double yx, yy, y0;
 };
+
+namespace {  // one copy per translation unit: see common/isa.h
 
 // From the numbers of a matrix, which counts from the centres.
 PYGAN_HOST_DEVICE inline SourceMap source_map(const double* matrix, int64_t height, int64_t width) {
@@ -44,6 +45,17 @@ PYGAN_HOST_DEVICE inline bool is_exact(const SourceMap& map) {
   const bool turned =
       map.xx == 0 && (map.xy == 1 || map.xy == -1) && (map.yx == 1 || map.yx == -1) && map.yy == 0;
   return (upright || turned) && is_whole(map.x0) && is_whole(map.y0);
+}
+
+PYGAN_HOST_DEVICE inline double magnitude(double value) { return value < 0 ? -value : value; }
+
+// Whether all pixels of the result, and those that filters reach around it, come from less than
+// 2^30 pixels away, so that int64_t and even int32_t can count them. Maps with infinities or NaN
+// are not.
+PYGAN_HOST_DEVICE inline bool is_bounded(const SourceMap& map, int64_t height, int64_t width) {
+  const double j = static_cast<double>(width + 5), i = static_cast<double>(height + 5);
+  return magnitude(map.xx) * j + magnitude(map.xy) * i + magnitude(map.x0) < 0x1p30 &&
+         magnitude(map.yx) * j + magnitude(map.yy) * i + magnitude(map.y0) < 0x1p30;
 }
 
 // Index of the pixel of x that continues it by reflection, without repeating the border, at any

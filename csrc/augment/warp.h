@@ -4,12 +4,17 @@
 // the images' centres, and x continued beyond its borders by reflection (..., x2, x1, x0, x1, ...):
 //
 //   u[o]  = 2 * sum over i of f[o + 5 - 2 * i] * x[i]     per axis: upsampled, pixel i at o = 2 * i
-//   z[q]  = u at 2 * M(q / 2), bilinear                   warped on the grid of twice the
-//   resolution y[i]  = sum over t of f[t] * z[2 * i + t - 5]         per axis: downsampled by the
-//   flipped taps
+//   z[q]  = u at 2 * M(q / 2), bilinear                   warped, at twice the resolution
+//   y[i]  = sum over t of f[t] * z[2 * i + t - 5]         per axis: downsampled, by flipped taps
 //
 // with f = kWarpTaps. A sample whose matrix takes pixels to pixels (flips, turns by 90 degrees,
-// whole shifts: see is_exact) is a gather instead, and exact to the bit.
+// whole shifts: see is_exact) is a gather instead, and exact to the bit. Of whole shifts that is
+// the limit as well: the taps sum to 1, and 2 * sum over t of f[t] * f[t + 2 * k] is 1 for k = 0
+// and else 0, both to 5e-13. At flips and turns the operator jumps as a function of the matrix, for
+// f is not symmetric: what is smooth in the matrix, or compared across, must keep to one side.
+//
+// A sample whose map is not bounded (see is_bounded: not finite, or leading absurdly far away) is
+// NaN, in both directions.
 //
 // Source: Karras et al., "Training Generative Adversarial Networks with Limited Data" (2020),
 // appendix B; the filter is the symlet of 12 taps of Daubechies, "Ten Lectures on Wavelets" (1992),
@@ -42,10 +47,10 @@ struct WarpParams {
 // x_source = xx * x + xy * y + x0 and y_source = yx * x + yy * y + y0.
 constexpr int kMatrixSize = 6;
 
-// y from x, both [samples, channels, height, width] and not overlapping; matrices[samples][6] are
-// finite. T is float, double, float16 or bfloat16 (the last two are computed in float). The result
-// does not depend on the number of threads, nor a sample's on the other samples. Throws
-// std::bad_alloc when there is no memory for the workspace.
+// y from x, both [samples, channels, height, width] and not overlapping, with matrices[samples][6].
+// T is float, double, float16 or bfloat16 (the last two are computed in float). The result does not
+// depend on the number of threads, nor a sample's on the other samples. Throws std::bad_alloc when
+// there is no memory for the workspace.
 template <typename T>
 void warp(T* y, const T* x, const double* matrices, const WarpParams& params);
 

@@ -15,6 +15,9 @@ extern "C" __attribute__((visibility("default"))) const pygan::CudaBackend* pyga
       [] { return pygan::device_limits().arch; },
       pygan::modulation_cuda,
       pygan::modulation_gradient_cuda,
+      nullptr,  // warp
+      nullptr,  // color
+      nullptr,  // image_filter
   };
   return &backend;
 }

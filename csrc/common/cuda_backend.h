@@ -3,6 +3,9 @@
 // emulator of csrc/ptx (tests on machines without a GPU).
 #pragma once
 
+#include "augment/color.h"
+#include "augment/image_filter.h"
+#include "augment/warp.h"
 #include "bias_act/bias_act.h"
 #include "modulated_conv2d/demodulation.h"
 #include "modulated_conv2d/layer_cuda.h"
@@ -24,6 +27,10 @@ struct CudaBackend {
   int (*arch)();
   decltype(&modulation_cuda) modulation;
   decltype(&modulation_gradient_cuda) modulation_gradient;
+  // Null: not there yet.
+  decltype(&warp_cuda) warp;
+  decltype(&color_cuda) color;
+  decltype(&image_filter_cuda) image_filter;
 };
 
 }  // namespace pygan

@@ -1,6 +1,7 @@
 // Threads for kernels: OpenMP on the runtime that Paddle's wheel carries (libiomp5), so that one
-// pool serves both. Kernels use `#pragma omp parallel for` with a static schedule, and reduce in an
-// order that does not depend on the number of threads.
+// pool serves both. Kernels use `#pragma omp parallel for` with a static schedule (of a dynamic
+// one, as GCC calls it, that runtime hands out some iterations twice), and reduce in an order that
+// does not depend on the number of threads.
 #pragma once
 
 #include <cstdint>

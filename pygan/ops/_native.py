@@ -163,21 +163,6 @@ def unavailable_reason() -> Optional[str]:
     return _reason
 
 
-def check_impl(impl: str, op: str) -> None:
-    """Require one of the names that users know."""
-    if impl not in ("auto", "native", "ref"):
-        raise ValueError(
-            f"pygan.ops.{op}: `impl` is {impl!r}; it must be 'auto', 'native' or 'ref'."
-        )
-
-
-def check_reference(impl: str, op: str) -> None:
-    """`check_impl` for an operator that has only its reference."""
-    check_impl(impl, op)
-    if impl == "native":
-        raise RuntimeError(f"pygan.ops.{op}: impl='native' is not possible: nothing is compiled.")
-
-
 def use_native(impl: str, op: str, x: paddle.Tensor) -> bool:
     """Resolve ``impl='auto'|'native'|'ref'`` for an operator called with ``x``.
 
@@ -186,7 +171,10 @@ def use_native(impl: str, op: str, x: paddle.Tensor) -> bool:
     """
     if impl == "ref" or impl == COMPOSED:
         return False
-    check_impl(impl, op)
+    if impl not in ("auto", "native"):
+        raise ValueError(
+            f"pygan.ops.{op}: `impl` is {impl!r}; it must be 'auto', 'native' or 'ref'."
+        )
     reason = unavailable_reason()
     if reason is None:
         reason = _no_kernel_for(x)

@@ -11,6 +11,7 @@ from pygan.ops._checks import check_constant, check_images, check_one_of, check_
 
 # Numbers in a row, by the number of colours.
 _WIDTHS = {1 * 1 + 1 + 5: 1, 3 * 3 + 3 + 5: 3}
+_WHICH = 1  # of csrc/paddle/augment.cc
 
 
 @paddle.jit.not_to_static  # its checks are of Python's, not of the program
@@ -77,9 +78,11 @@ def color_transform(
                 "a constant of this operator; pass noise.detach()."
             )
         noise = same_dtype(noise, images)
-    _native.check_reference(impl, op)
+    use_native = _native.use_native(impl, op, images)
     if 0 in images.shape:  # Paddle 2 has no kernels for empty tensors
         return images.reshape(images.shape)
+    if use_native:
+        return _native.call("pg_augment", images, rows, noise, _WHICH)
     return _color_transform_ref(images, rows, noise, colors)
 
 

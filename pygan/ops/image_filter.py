@@ -8,6 +8,8 @@ import paddle
 from pygan.ops import _native
 from pygan.ops._checks import check_constant, check_images, check_shape
 
+_WHICH = 2  # of csrc/paddle/augment.cc
+
 
 @paddle.jit.not_to_static  # its checks are of Python's, not of the program
 def image_filter(
@@ -50,9 +52,11 @@ def image_filter(
             f"pygan.ops.{op}: `taps` has shape {list(taps.shape)}; the number of taps, its second "
             "axis, must be odd, so that one is in the middle. Append a zero."
         )
-    _native.check_reference(impl, op)
+    use_native = _native.use_native(impl, op, images)
     if 0 in images.shape:  # Paddle 2 has no kernels for empty tensors
         return images.reshape(images.shape)
+    if use_native:
+        return _native.call("pg_augment", images, taps, None, _WHICH)
     return _image_filter_ref(images, taps)
 
 

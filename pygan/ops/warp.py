@@ -17,6 +17,7 @@ TAPS = (
 _CENTRE = 5
 # Farther away, in pixels, positions are not counted (is_bounded of csrc/augment/source_map.h).
 _FARTHEST = 2.0**30
+_WHICH = 0  # of csrc/paddle/augment.cc
 
 
 @paddle.jit.not_to_static  # its checks are of Python's, not of the program
@@ -64,9 +65,11 @@ def warp(images: paddle.Tensor, matrices: paddle.Tensor, *, impl: str = "auto") 
     check_images(op, images, "[N, C, H, W]", name="images")
     check_constant(op, "matrices", matrices, 2, "[N, 6]")
     check_shape(op, "matrices", matrices, [images.shape[0], 6], "a matrix for each image")
-    _native.check_reference(impl, op)
+    use_native = _native.use_native(impl, op, images)
     if 0 in images.shape:  # Paddle 2 has no kernels for empty tensors
         return images.reshape(images.shape)
+    if use_native:
+        return _native.call("pg_augment", images, matrices, None, _WHICH)
     return _warp_ref(images, matrices)
 
 
@@ -118,8 +121,8 @@ def _warp_ref(images: paddle.Tensor, matrices: paddle.Tensor) -> paddle.Tensor:
     row = _reflected((yx * jx + yy * jy + y0).floor().astype("int64"), height)
     exact = _is_exact(xx, xy, x0, yx, yy, y0).reshape([-1, 1, 1, 1]).expand(y.shape)
     y = paddle.where(exact, _pick(x, row, column), y)
-    nothing = paddle.where(bounded, paddle.ones_like(far_x), paddle.full_like(far_x, np.nan))
-    y = y * nothing.astype(dtype).reshape([-1, 1, 1, 1])
+    one = bounded.astype(dtype).reshape([-1, 1, 1, 1])
+    y = y * (one / one)  # NaN where it is 0: Paddle 3 cannot save a program that spells NaN out
     return y if y.dtype == images.dtype else y.astype(images.dtype)
 
 

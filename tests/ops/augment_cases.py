@@ -7,7 +7,7 @@ from typing import Optional
 import numpy as np
 from scipy import ndimage, signal
 
-IMPLS = ["ref"]
+IMPLS = ["native", "ref"]
 DTYPES = ["float64", "float32", "float16", "bfloat16"]
 # Largest error relative to the largest number: of sums in the type, then of one rounding (one
 # truncation in the reference on Paddle 2, whose casts do not round).

@@ -163,7 +163,7 @@ BAD_CALLS: list[tuple[type[Exception], str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("error", "message", "arguments"), BAD_CALLS)
 def test_errors(error: type[Exception], message: str, arguments: dict[str, Any]) -> None:
-    call: dict[str, Any] = {"images": paddle.zeros([1, 3, 4, 4]), "rows": ROWS, "impl": "ref"}
+    call: dict[str, Any] = {"images": paddle.zeros([1, 3, 4, 4]), "rows": ROWS, "impl": "native"}
     with pytest.raises(error, match=message) as caught:
         color_transform(**{**call, **arguments})
     assert str(caught.value).startswith("pygan.ops.color_transform: ")

@@ -129,7 +129,7 @@ BAD_CALLS: list[tuple[type[Exception], str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("error", "message", "arguments"), BAD_CALLS)
 def test_errors(error: type[Exception], message: str, arguments: dict[str, Any]) -> None:
-    call: dict[str, Any] = {"images": paddle.zeros([1, 1, 4, 4]), "taps": TAPS, "impl": "ref"}
+    call: dict[str, Any] = {"images": paddle.zeros([1, 1, 4, 4]), "taps": TAPS, "impl": "native"}
     with pytest.raises(error, match=message) as caught:
         image_filter(**{**call, **arguments})
     assert str(caught.value).startswith("pygan.ops.image_filter: ")

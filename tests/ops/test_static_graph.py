@@ -14,15 +14,18 @@ import pytest
 
 from pygan.ops import (
     bias_act,
+    color_transform,
     conv2d,
     conv2d_resample,
     conv_transpose2d,
     downsample2d,
     filter2d,
+    image_filter,
     modulated_conv2d,
     setup_filter,
     upfirdn2d,
     upsample2d,
+    warp,
 )
 
 IMPLS = ["native", "ref"]
@@ -79,6 +82,13 @@ def resampled(layer: Layer, x: paddle.Tensor, **arguments: Any) -> paddle.Tensor
     )
 
 
+def numbers(x: paddle.Tensor, row: list[float]) -> paddle.Tensor:
+    """A row for each image of x, as a function of the images, as augmentation would draw it."""
+    size = x.mean([1, 2, 3]).abs().astype("float64").detach().unsqueeze(1)
+    return size * paddle.to_tensor([row], "float64")
+
+
+COLORS = [1.0, 0.5, 0, 0, 2, 1, -1, 0, 1, 0.25, -0.5, 0.125, 0.5, 1, 50, -1, 9]
 LAYERS: dict[str, tuple[Callable[..., paddle.Tensor], dict[str, Any]]] = {
     "bias_act": (lambda s, x, **k: bias_act(x, s.b, act="tanh", **k), {"channels": 3}),
     "upfirdn2d": (
@@ -90,6 +100,13 @@ LAYERS: dict[str, tuple[Callable[..., paddle.Tensor], dict[str, Any]]] = {
     "filter2d": (lambda s, x, **k: filter2d(x, s.f, **k), {}),
     "upsample2d": (lambda s, x, **k: upsample2d(x, s.f, **k), {}),
     "downsample2d": (lambda s, x, **k: downsample2d(x, s.f, flip_filter=True, **k), {}),
+    "warp": (lambda s, x, **k: warp(x, numbers(x, [9, -2, 7, 3, 8, -4]), **k), {}),
+    "color_transform": (lambda s, x, **k: color_transform(x, numbers(x, COLORS), **k), {}),
+    "color_transform, noise": (
+        lambda s, x, **k: color_transform(x, numbers(x, COLORS), x.detach(), **k),
+        {},
+    ),
+    "image_filter": (lambda s, x, **k: image_filter(x, numbers(x, [1, 3, 2, -4, 1]), **k), {}),
     "conv2d": (lambda s, x, **k: conv2d(x, s.w, s.b, stride=2, padding=[1, 0], **k), {}),
     "conv_transpose2d": (
         lambda s, x, **k: conv_transpose2d(x, s.transposed, s.b, 2, 1, 1, **k),

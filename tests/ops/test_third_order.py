@@ -11,13 +11,17 @@ import pytest
 
 from pygan.ops import (
     bias_act,
+    color_transform,
     conv2d,
     conv2d_resample,
     conv_transpose2d,
+    image_filter,
     modulated_conv2d,
     setup_filter,
+    warp,
 )
 
+NUMBERS = paddle.to_tensor(np.random.default_rng(0).standard_normal([2, 17]))
 FILTER = setup_filter([1, 3, 3, 1])
 OPERATORS: dict[str, tuple[Callable[..., paddle.Tensor], list[tuple[int, ...]]]] = {
     "conv2d": (
@@ -40,6 +44,12 @@ OPERATORS: dict[str, tuple[Callable[..., paddle.Tensor], list[tuple[int, ...]]]]
         lambda x, w, s: modulated_conv2d(x, w, s + 2, padding=1, act="tanh", impl="ref"),
         [(1, 2, 3, 3), (2, 2, 3, 3), (1, 2)],
     ),
+    "warp": (lambda x: warp(x, NUMBERS[:, :6], impl="ref"), [(2, 1, 3, 4)]),
+    "color_transform": (
+        lambda x: color_transform(x, NUMBERS, impl="ref"),
+        [(2, 4, 3, 2)],
+    ),
+    "image_filter": (lambda x: image_filter(x, NUMBERS[:, :5], impl="ref"), [(2, 1, 3, 4)]),
     **{
         f"bias_act, {act}": (
             lambda x, b, act=act: bias_act(x, b, act=act, scale=x.mean([2, 3]), impl="ref"),
