@@ -20,6 +20,8 @@ from pygan.training.options import resolve
 from pygan.training.run import CONFIG_FILE, write_config
 from pygan.training.transfer import copy_arrays, read_source
 
+_MAX_LINE = 400  # of names of tensors
+
 
 def import_file(path: Path, out: Path, force: bool = False) -> list[str]:
     """Makes a run of a file that :func:`pygan.interop.load` reads.
@@ -103,11 +105,16 @@ def _take(
 ) -> dict[str, np.ndarray]:
     fit = copy_arrays(network, foreign.networks[name])
     if not fit.complete:
-        told = [line.removeprefix("transfer: ") for line in fit.describe(name, path)]
+        told = [_shorten(line) for line in fit.describe(name, path)]
         if not force:
             raise InputError(f"{'; '.join(told)}; --force imports it all the same")
         lines += told
     return {key: tensor.numpy() for key, tensor in network.state_dict().items()}
+
+
+def _shorten(line: str) -> str:
+    line = line.removeprefix("transfer: ")
+    return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]} ..."
 
 
 def _describe(foreign: Foreign) -> str:

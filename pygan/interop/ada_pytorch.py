@@ -132,10 +132,10 @@ def _options(modules: Mapping[str, _Module], where: str) -> dict[str, Any]:
     for path, module in modules.items():
         has = module.attributes
         last = path.rpartition(".")[2]
-        if has.get("activation", "lrelu") not in ("lrelu", "linear"):
+        activation = str(has.get("activation", "lrelu"))[:40]
+        if activation not in ("lrelu", "linear"):
             raise InputError(
-                f"{where}.{path} has the activation {has['activation']!r}; pygan's StyleGAN2 has "
-                "lrelu"
+                f"{where}.{path} has the activation {activation!r}; pygan's StyleGAN2 has lrelu"
             )
         if last in ("conv0", "conv1"):
             clamp = _number(has.get("conv_clamp"))

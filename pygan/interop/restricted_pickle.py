@@ -29,7 +29,8 @@ Allowed = Mapping[tuple[str, str], Callable[..., Any]]
 
 _MAX_DEPTH = 64
 _MAX_FILE = 8 << 30  # bytes; a StyleGAN2 for 1024 x 1024 images takes 0.4 GB
-_FLAWS = (  # what damaged pickles and replacements called with nonsense raise
+#: What damaged pickles, and replacements called with nonsense, raise.
+FLAWS = (
     pickle.UnpicklingError,
     ArithmeticError,
     AssertionError,
@@ -110,8 +111,8 @@ class RestrictedUnpickler:
             return self._machine.load()
         except InputError:
             raise
-        except _FLAWS as error:
-            raise InputError(f"{self._name}: not a readable pickle ({_brief(error)})") from None
+        except FLAWS as error:
+            raise InputError(f"{self._name}: not a readable pickle ({brief(error)})") from None
 
 
 _PythonUnpickler: Any = pickle._Unpickler  # private in name, and as old as Python 3
@@ -363,8 +364,8 @@ def resolve(value: Any, name: str) -> Any:
         return _Resolver(name).value(value, 0)
     except InputError:
         raise
-    except _FLAWS as error:
-        raise InputError(f"{name}: not readable ({_brief(error)})") from None
+    except FLAWS as error:
+        raise InputError(f"{name}: not readable ({brief(error)})") from None
 
 
 class _Resolver:
@@ -422,5 +423,6 @@ def read_bytes(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-def _brief(error: BaseException) -> str:
+def brief(error: BaseException) -> str:
+    """The beginning of an exception's message."""
     return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -16,6 +16,7 @@ FIR = (np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64).astype(np.float32)
 #: Learning rate of pygan's mapping networks relative to the optimiser's.
 MULTIPLIER = 0.01
 _MEAN_SAMPLES = 10000
+_MAX_SIDE = 4096
 
 
 def make_foreign(
@@ -55,6 +56,9 @@ def structure(name: str, networks: Mapping[str, Arrays]) -> dict[str, Any]:
         raise InputError(f"{name}: holds neither a generator nor a discriminator")
     structures = {}
     for network, arrays in networks.items():
+        for key, array in arrays.items():
+            if array.dtype.kind not in "fiu":
+                raise InputError(f"{name}: {network}.{key} holds {array.dtype}, not real numbers")
         describe = _discriminator if network.startswith("D") else _generator
         try:
             structures[network] = describe(arrays)
@@ -82,7 +86,7 @@ _TITLES = {
 
 
 def _generator(arrays: Arrays) -> dict[str, Any]:
-    sides = _sides(arrays, r"synthesis\.b(\d{1,5})\.conv1\.weight")
+    sides = _sides(arrays, r"synthesis\.b(\d{1,4})\.conv1\.weight")
     blocks = [f"synthesis.b{side}" for side in sides]
     w_dim = arrays[f"{blocks[0]}.conv1.affine.weight"].shape[1]
     embed = arrays.get("mapping.embed.weight")
@@ -93,40 +97,66 @@ def _generator(arrays: Arrays) -> dict[str, Any]:
     z_dim = arrays["mapping.fc0.weight"].shape[1] - (0 if embed is None else w_dim)
     if z_dim < 1:
         raise ValueError("its mapping network takes no latent code")
+    widths = [_square(arrays, f"{block}.conv1.weight", 3) for block in blocks]
     return {
         "resolution": sides[-1],
         "channels": arrays[f"{blocks[-1]}.torgb.weight"].shape[0],
         "classes": 0 if embed is None else embed.shape[1],
-        "widths": [arrays[f"{block}.conv1.weight"].shape[0] for block in blocks],
+        "widths": widths,
         "z_dim": z_dim,
         "w_dim": w_dim,
-        "mapping_layers": _mapping_layers(arrays),
+        "mapping_layers": _mapping_layers(arrays, w_dim),
         "g_architecture": architecture,
     }
 
 
 def _discriminator(arrays: Arrays) -> dict[str, Any]:
-    sides = [4, *_sides(arrays, r"b(\d{1,5})\.conv1\.weight", first=8)]
+    sides = [4, *_sides(arrays, r"b(\d{1,4})\.conv1\.weight", first=8)]
     top = f"b{sides[-1]}"
-    widths = [arrays[f"b{side}.conv0.weight"].shape[0] for side in sides[1:]]
+    base = arrays["b4.fc.weight"].shape[0]
+    _expect(arrays, "b4.fc.weight", (base, 16 * base))
+    widths = [base, *(_square(arrays, f"b{side}.conv0.weight", 3) for side in sides[1:])]
     if "b4.fromrgb.weight" in arrays:
         architecture = "skip"
     else:
         architecture = "resnet" if f"{top}.skip.weight" in arrays else "orig"
     embed = arrays.get("mapping.embed.weight")
-    labels = {} if embed is None else {"d_mapping_layers": _mapping_layers(arrays)}
+    labels = {} if embed is None else {"d_mapping_layers": _mapping_layers(arrays, base)}
     return {
         **labels,
         "resolution": sides[-1],
         "channels": arrays[f"{top}.fromrgb.weight"].shape[1],
         "classes": 0 if embed is None else embed.shape[1],
-        "widths": [arrays["b4.conv.weight"].shape[0], *widths],
+        "widths": widths,
         "d_architecture": architecture,
     }
 
 
-def _mapping_layers(arrays: Arrays) -> int:
-    return sum(re.fullmatch(r"mapping\.fc\d{1,3}\.weight", key) is not None for key in arrays)
+# Every number that decides the size of the networks to build is backed by an array of that size: a
+# small file cannot ask for huge networks.
+
+
+def _expect(arrays: Arrays, key: str, shape: tuple[int, ...]) -> None:
+    if arrays[key].shape != shape:
+        raise ValueError(f"{key} has shape {list(arrays[key].shape)}, not {list(shape)}")
+
+
+def _square(arrays: Arrays, key: str, kernel: int) -> int:
+    """Feature maps of a convolution that has as many at both ends."""
+    width = arrays[key].shape[0]
+    _expect(arrays, key, (width, width, kernel, kernel))
+    return width
+
+
+def _mapping_layers(arrays: Arrays, size: int) -> int:
+    layer = 0
+    while f"mapping.fc{layer}.weight" in arrays:
+        if layer:
+            _expect(arrays, f"mapping.fc{layer}.weight", (size, size))
+        elif len(arrays["mapping.fc0.weight"]) != size:
+            raise ValueError(f"mapping.fc0 does not make codes of {size} numbers")
+        layer += 1
+    return layer
 
 
 def _sides(arrays: Arrays, pattern: str, first: int = 4) -> list[int]:
@@ -134,7 +164,7 @@ def _sides(arrays: Arrays, pattern: str, first: int = 4) -> list[int]:
     found = (re.fullmatch(pattern, key) for key in arrays)
     sides = sorted(int(match[1]) for match in found if match)
     expected = [first << i for i in range(len(sides))]
-    if not sides or sides != expected or sides[-1] < 8:
+    if not sides or sides != expected or not 8 <= sides[-1] <= _MAX_SIDE:
         raise ValueError(f"its blocks are for the resolutions {sides or 'of nothing'}")
     return sides
 
@@ -152,8 +182,8 @@ def _widths_rule(name: str, widths: list[int]) -> dict[str, int]:
 
 def check_fir(name: str, key: str, kernel: np.ndarray) -> None:
     """Raises InputError unless `kernel` is a multiple of the filter that pygan's networks have."""
-    total = float(np.sum(kernel))
-    if kernel.ndim == 1:
+    total = float(np.sum(kernel)) if kernel.size <= FIR.size else 0.0
+    if kernel.shape == (4,):
         kernel = np.outer(kernel, kernel)
         total *= total
     if kernel.shape != (4, 4) or not total or not np.allclose(kernel / total, FIR, atol=1e-6):

@@ -123,7 +123,8 @@ def _options(record: Any, where: str, depth: int = 0) -> dict[str, Any]:
     arguments = state.get("static_kwargs")
     options: dict[str, Any] = {}
     for key, value in (arguments if isinstance(arguments, dict) else {}).items():
-        if key in _FIXED and value is not None and value != _FIXED[key]:
+        plain = isinstance(value, (str, bool, int, float))
+        if key in _FIXED and plain and value != _FIXED[key]:
             raise InputError(f"{where} has {key} {value!r}; pygan's StyleGAN2 has {_FIXED[key]!r}")
         if key == "resample_kernel" and value is not None:
             check_fir(where, key, np.asarray(value, np.float64))
@@ -131,7 +132,7 @@ def _options(record: Any, where: str, depth: int = 0) -> dict[str, Any]:
             options["mbstd_group"] = value
         if key == "mapping_lrmul" and isinstance(value, (int, float)) and 0 < value < np.inf:
             options["multiplier"] = float(value)
-        if key == "conv_clamp" and value is not None:
+        if key == "conv_clamp" and isinstance(value, (int, float)):
             options["conv_clamp"] = float(value)
         if key == "num_fp16_res" and isinstance(value, int):
             options["fp16_res"] = value

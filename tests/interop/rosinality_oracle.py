@@ -84,6 +84,15 @@ def random_checkpoint(seed: int, widths: list[int]) -> dict[str, Any]:
     }
 
 
+def of_paddlegan(arrays: Arrays) -> Arrays:
+    """The same as PaddleGAN has it: matrices are [in, out]."""
+    matrices = ("style.", "modulation.weight", "final_linear.")
+    return {
+        key: array.T if array.ndim == 2 and any(part in key for part in matrices) else array
+        for key, array in arrays.items()
+    }
+
+
 def lrelu(x: np.ndarray) -> np.ndarray:
     return np.where(x > 0, x, 0.2 * x) * np.sqrt(2)
 
