@@ -197,6 +197,17 @@ def test_distances_of_features(vgg_convs: Convs) -> None:
     np.testing.assert_allclose(got, lpips(ones, others, None), rtol=2e-5)
 
 
+def test_means_of_large_layers_are_accurate() -> None:
+    """Paddle adds float32 one after the other: a mean of a million numbers is 1e-4 off."""
+    generator = np.random.default_rng(0)
+    shape = [1, 64, 128, 128]
+    one, other = (generator.uniform(0, 1, shape).astype(np.float32) for _ in range(2))
+    network = find_perceptual("vgg16-torchvision")
+    got = network._layer(paddle.to_tensor(one), paddle.to_tensor(other)).item() / network._scale
+    want = np.abs(one.astype(np.float64) - other).mean()
+    assert got == pytest.approx(want, rel=2e-6)
+
+
 def test_the_range_of_inputs_does_not_change_the_size_of_the_loss() -> None:
     """A network whose inputs and activations are k times as large gives the same loss."""
     network = find_perceptual("vgg16-torchvision")
