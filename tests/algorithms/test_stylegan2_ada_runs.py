@@ -42,18 +42,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_shapes(tmp_path_factory.mktemp("data") / "shapes", size=8)
 
 
-def test_killed_and_resumed_run_ends_with_the_same_bytes(data: Path, tmp_path: Path) -> None:
-    # 21 iterations, checkpoints in the middle of the controller's intervals, R1 twice.
-    options = ["--data", data, "--kimg", 0.168, "--tick", 0.024, "--snapshot", 1, *TINY]
-    options += ["--augpipe", "bgcfnc", "--target", -1, "--ada-kimg", 0.4, "--p", 0.1, "--mirror"]
+def test_a_few_emoji_killed_and_resumed_end_with_the_same_bytes(tmp_path: Path) -> None:
+    # 14 iterations, checkpoints in the middle of the controller's intervals.
+    options = ["--data", "emoji", "--subset", 200, "--mirror", "--kimg", 0.112, "--tick", 0.024]
+    options += ["--snapshot", 1, *TINY, "--augpipe", "bgcfnc", "--p", 0.1]
+    options += ["--target", -1, "--ada-kimg", 0.4]
     whole, run = tmp_path / "whole", tmp_path / "run"
     assert train("--out", whole, *options) == 0
     kill_after_a_checkpoint(run, "-m", "pygan", "train", "stylegan2-ada", "--out", run, *options)
     assert newest_checkpoint(run).name < newest_checkpoint(whole).name, "it was not killed in time"
     finish(spawn("-m", "pygan", "resume", run))
     assert checkpoint_bytes(run) == checkpoint_bytes(whole)
+    assert "data: 400 images of 64 x 64, 3 channels" in (run / "log.txt").read_text()
     state = checkpoint_arrays(whole)
-    assert state["state/augment/p"] == pytest.approx(0.1 + 5 * 32 / 400)
+    assert state["state/augment/p"] > 0.1
     assert state["state/augment/sums"][0, 1] > 0
 
 
