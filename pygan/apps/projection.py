@@ -5,9 +5,13 @@ D. Adam minimises
 
     distance(G(w + jitter, n), target) + noise_weight * R(n)
 
-over the code w and the noise maps n of all layers, from the mean code and normal noise. The jitter
-explores: it is normal, and its deviation falls from a small part of that of codes to 0. R keeps
-picture out of the noise: it is 0 where neighbouring pixels are uncorrelated at every scale.
+over the code w and the noise maps n of all layers. The jitter explores: it is normal, and its
+deviation falls from a small part of that of codes to 0. R keeps picture out of the noise: it is 0
+where neighbouring pixels are uncorrelated at every scale.
+
+The start is the mean code and, where the paper draws new ones, the model's own noise maps. They are
+normal, too; but from others a small generator, whose images depend much on its noise, does not find
+back to what it has drawn itself, and codes found with others do not go with the model's own.
 
 In 'w' all layers share one code, which finds what the generator can really draw; in 'w+' every
 layer has its own, which comes closer to any image, and leaves the space that was trained (Abdal et
@@ -147,9 +151,7 @@ def project(
         maps = [layer.noise_const for layer in synthesis.noise_layers]
         searched = []
     else:
-        random = StepRandom(options.seed, "project", 0, [0])
-        drawn = random.normals("noise", list(synthesis.noise_shapes))
-        maps = searched = [_variable(values[0]) for values in drawn]
+        maps = searched = [_variable(layer.noise_const.numpy()) for layer in synthesis.noise_layers]
     optimizer = paddle.optimizer.Adam(options.learning_rate, 0.9, 0.999, parameters=[w, *searched])
     measure = distance.to(paddle.to_tensor(target[None].astype(np.float32) / 127.5 - 1))
     value = math.nan
@@ -160,7 +162,7 @@ def project(
 
     with frozen(generator):
         for step in range(options.steps):
-            random = StepRandom(options.seed, "project", 1 + step, [0])
+            random = StepRandom(options.seed, "project", step, [0])
             jitter = random.normal("jitter", [count, mean.size])
             scale = np.float32(options.jitter_at(step) * deviation)
             ws = (w + paddle.to_tensor(jitter * scale)).expand([1, synthesis.num_ws, mean.size])

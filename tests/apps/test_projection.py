@@ -53,6 +53,8 @@ def test_a_generated_image_is_recovered(
     assert psnr(start, target) < 20
     assert psnr(image, target) > 24
     assert distance.between(image, target) < distance.between(start, target) / 10
+    # Other commands draw codes with the model's own noise.
+    assert psnr(draw(trained, found.ws)[0], target) > 22
     if (space, noise) == ("w", "const"):
         code = find_codes(trained, str(seed), "--seeds")
         assert np.linalg.norm(found.ws - code) < 0.2 * np.linalg.norm(mean - code)
@@ -80,6 +82,14 @@ def test_spaces_and_noise(model: TrainedModel) -> None:
     found = project(model, target, distance, options_of(noise="const"))
     for values, layer in zip(found.noise, synthesis.noise_layers):
         np.testing.assert_array_equal(values, layer.noise_const.numpy())
+
+
+def test_noise_starts_from_the_models_own(model: TrainedModel) -> None:
+    target = model.sample([1])[0]
+    found = project(model, target, find_distance("pixels"), options_of(steps=1))  # no rate yet
+    for values, layer in zip(found.noise, model.networks["G"].synthesis.noise_layers):
+        own = layer.noise_const.numpy()
+        np.testing.assert_allclose(values, (own - own.mean()) / own.std(), atol=1e-4)
 
 
 def test_a_projection_is_a_function_of_its_seed(model: TrainedModel) -> None:
