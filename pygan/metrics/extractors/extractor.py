@@ -14,6 +14,10 @@ from .layers import set_weights
 from .resize import METHODS, resize
 from .store import Loaded
 
+# Images that pass the network at once on a CPU, of however many are given: what they leave between
+# layers stays in the caches, which saves EfficientNet a sixth of its time, and memory is bounded.
+_CPU_BATCH = 8
+
 
 class Network(Protocol):
     """A network that images of one size enter.
@@ -80,9 +84,14 @@ class FeatureExtractor:
             raise InputError(f"resize: {self.resize!r}; choose from: {', '.join(METHODS)}")
         if len(array) == 0:
             return {name: np.zeros([0, self.dims[name]], np.float32) for name in outputs}
-        with paddle.no_grad():
-            pixels = paddle.to_tensor(array).astype("float32")
-            if array.shape[1] == 1:
-                pixels = paddle.expand(pixels, [-1, 3, -1, -1])
-            found = self._network.features(resize(pixels, self._network.input_size, self.resize))
-            return {name: found[name].numpy() for name in outputs}
+        step = _CPU_BATCH if paddle.get_device() == "cpu" else len(array)
+        parts = [self._run(array[i : i + step], outputs) for i in range(0, len(array), step)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in outputs}
+
+    @paddle.no_grad()
+    def _run(self, array: np.ndarray, outputs: Sequence[str]) -> dict[str, np.ndarray]:
+        pixels = paddle.to_tensor(array).astype("float32")
+        if array.shape[1] == 1:
+            pixels = paddle.expand(pixels, [-1, 3, -1, -1])
+        found = self._network.features(resize(pixels, self._network.input_size, self.resize))
+        return {name: found[name].numpy() for name in outputs}
