@@ -15,6 +15,7 @@ from pygan.interop.foreign import Foreign
 from pygan.interop.restricted_pickle import (
     FLAWS,
     Allowed,
+    Budget,
     Record,
     RestrictedUnpickler,
     brief,
@@ -58,7 +59,9 @@ def load(path: Union[str, Path]) -> Foreign:
     if is_torch(data):
         value, readers = load_torch(data, name, ALLOW), _OF_TORCH
     else:
-        pickled = RestrictedUnpickler(io.BytesIO(data), name, torch_globals(ALLOW, name))
+        budget = Budget(len(data))
+        table = torch_globals(ALLOW, name, budget=budget)
+        pickled = RestrictedUnpickler(io.BytesIO(data), name, table, budget=budget)
         value, readers = resolve(pickled.load(), name), _OF_PICKLES
     # Arrays may share memory, but not more than some networks with the same weights do.
     if _bytes(value, {}) > _MAX_REPEATED * len(data):

@@ -28,6 +28,7 @@ from pygan.errors import InputError
 Allowed = Mapping[tuple[str, str], Callable[..., Any]]
 
 _MAX_DEPTH = 64
+_MAX_COPIES = 4
 _MAX_FILE = 8 << 30  # bytes; a StyleGAN2 for 1024 x 1024 images takes 0.4 GB
 #: What damaged pickles, and replacements called with nonsense, raise.
 FLAWS = (
@@ -81,6 +82,29 @@ class _Global:
         self.call = call
 
 
+class Budget:
+    """What the calls of a file may be given in all, in bytes, characters and elements.
+
+    A call may copy its arguments, and a pickle may repeat it at five bytes a time: without a limit,
+    a small file could fill the memory.
+
+    Args:
+        size: bytes of the file; files of weights use each about twice.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._left = _MAX_COPIES * size + (1 << 20)
+
+    def spend(self, arguments: Iterable[Any]) -> None:
+        """Raises ValueError if these are more than is left."""
+        self._left -= sum(len(each) for each in arguments if isinstance(each, _SIZED))
+        if self._left < 0:
+            raise ValueError("it copies far more than the file holds")
+
+
+_SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
+
+
 class RestrictedUnpickler:
     """Runs one pickle; see the module for what it may do.
 
@@ -89,6 +113,7 @@ class RestrictedUnpickler:
         name: the file in messages.
         allow: replacements beside (and before) the built-in ones.
         persistent_load: makes objects of persistent ids; without it they are refused.
+        budget: shared with other pickles of the same file; by default one of its own.
     """
 
     def __init__(
@@ -97,9 +122,15 @@ class RestrictedUnpickler:
         name: str,
         allow: Optional[Allowed] = None,
         persistent_load: Optional[Callable[[Any], Any]] = None,
+        budget: Optional[Budget] = None,
     ) -> None:
         self._name = name
-        self._machine = _Machine(file, name, {**BASIC, **(allow or {})}, persistent_load)
+        if budget is None:
+            here, end = file.tell(), file.seek(0, io.SEEK_END)
+            file.seek(here)
+            budget = Budget(end - here)
+        table = {**BASIC, **(allow or {})}
+        self._machine = _Machine(file, name, table, persistent_load, budget)
 
     def load(self) -> Any:
         """The object, with records still in it: see :func:`resolve`.
@@ -133,11 +164,13 @@ class _Machine(_PythonUnpickler):
         name: str,
         table: Allowed,
         persistent_load: Optional[Callable[[Any], Any]],
+        budget: Budget,
     ) -> None:
         super().__init__(file, encoding="latin1")  # Python 2 kept the bytes of arrays in strings
         self._file_name = name
         self._table = table
         self._persistent = persistent_load
+        self._budget = budget
 
     def find_class(self, module: str, name: str) -> Any:
         call = self._table.get((module, name))
@@ -159,6 +192,7 @@ class _Machine(_PythonUnpickler):
     def _call(self, function: Any, args: Any) -> Any:
         if not isinstance(function, _Global) or not isinstance(args, tuple):
             raise InputError(f"{self._file_name}: calls something that is not a name")
+        self._budget.spend(args)
         return function.call(*args)
 
     def load_reduce(self) -> None:
@@ -179,6 +213,8 @@ class _Machine(_PythonUnpickler):
         state = self.stack.pop()
         target = self.stack[-1]
         if isinstance(target, Record):
+            if isinstance(state, tuple):
+                self._budget.spend(state)  # arrays of Python 2 encode their text when resolved
             target.state = state
         elif not isinstance(target, OrderedDict):  # whose attributes, such as _metadata, may go
             raise InputError(f"{self._file_name}: sets the state of a {type(target).__name__}")

@@ -23,6 +23,7 @@ import numpy as np
 from pygan.errors import InputError
 from pygan.interop.restricted_pickle import (
     Allowed,
+    Budget,
     Record,
     RestrictedUnpickler,
     read_bytes,
@@ -99,17 +100,23 @@ def is_torch(data: bytes) -> bool:
     return data[:4] == _ZIP or data[: len(_STREAM)] == _STREAM
 
 
-def torch_globals(allow: Optional[Allowed] = None, name: str = "pickle", depth: int = 0) -> Allowed:
+def torch_globals(
+    allow: Optional[Allowed] = None,
+    name: str = "pickle",
+    depth: int = 0,
+    budget: Optional[Budget] = None,
+) -> Allowed:
     """The globals of tensors, for pickles that contain some without being files of ``torch.save``.
 
     Args:
         allow: what may be named beside, also within storages that are pickled on their own.
         name: the file in messages.
         depth: how many files this one is nested in.
+        budget: that of the pickle, to share with those within it.
     """
 
     def load_from_bytes(data: bytes) -> Any:
-        return _load(data, name, allow, depth + 1)
+        return _load(data, name, allow, depth + 1, budget)
 
     table: dict[tuple[str, str], Callable[..., Any]] = {
         ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
@@ -254,21 +261,24 @@ def _storage_of(pid: Any, order: str) -> tuple[str, _Storage]:
     return str(pid[2]), _Storage(_dtype_of(pid[1]), count, order)
 
 
-def _load(data: bytes, name: str, allow: Optional[Allowed], depth: int) -> Any:
+def _load(
+    data: bytes, name: str, allow: Optional[Allowed], depth: int, budget: Optional[Budget] = None
+) -> Any:
     if depth > _MAX_NESTED:
         raise InputError(f"{name}: storages are nested more than {_MAX_NESTED} files deep")
-    table = torch_globals(allow, name, depth)
+    budget = budget or Budget(len(data))
+    table = torch_globals(allow, name, depth, budget)
     if data[:4] == _ZIP:
         try:
-            return _load_zip(data, name, table)
+            return _load_zip(data, name, table, budget)
         except InputError:
             raise
         except (zipfile.BadZipFile, zlib.error, *_DAMAGE) as error:
             raise InputError(f"{name}: a damaged archive ({error})") from None
-    return _load_stream(data, name, table)
+    return _load_stream(data, name, table, budget)
 
 
-def _load_zip(data: bytes, name: str, table: Allowed) -> Any:
+def _load_zip(data: bytes, name: str, table: Allowed, budget: Budget) -> Any:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = {info.filename: info for info in archive.infolist()}
         pickles = [member for member in members if member.count("/") == 1]
@@ -304,10 +314,10 @@ def _load_zip(data: bytes, name: str, table: Allowed) -> Any:
             return storages[key]
 
         stream = io.BytesIO(member("data.pkl"))
-        return RestrictedUnpickler(stream, name, table, persistent_load).load()
+        return RestrictedUnpickler(stream, name, table, persistent_load, budget).load()
 
 
-def _load_stream(data: bytes, name: str, table: Allowed) -> Any:
+def _load_stream(data: bytes, name: str, table: Allowed, budget: Budget) -> Any:
     stream = io.BytesIO(data)
     storages: dict[str, _Storage] = {}
     order = "<"
@@ -322,16 +332,16 @@ def _load_stream(data: bytes, name: str, table: Allowed) -> Any:
             raise InputError(f"{name}: storages are views of each other, as before PyTorch 0.4")
         return storage
 
-    header = RestrictedUnpickler(stream, name, None, refuse)
+    header = RestrictedUnpickler(stream, name, None, refuse, budget)
     if data[:1] != b"\x80" or header.load() != _MAGIC:
         raise InputError(f"{name}: not a file of weights that torch.save wrote")
-    if RestrictedUnpickler(stream, name, None, refuse).load() != _PROTOCOL:
+    if RestrictedUnpickler(stream, name, None, refuse, budget).load() != _PROTOCOL:
         raise InputError(f"{name}: an unknown version of PyTorch's format")
-    system = RestrictedUnpickler(stream, name, None, refuse).load()
+    system = RestrictedUnpickler(stream, name, None, refuse, budget).load()
     if isinstance(system, dict) and system.get("little_endian") is False:
         order = ">"
-    value = RestrictedUnpickler(stream, name, table, persistent_load).load()
-    keys = RestrictedUnpickler(stream, name, None, refuse).load()
+    value = RestrictedUnpickler(stream, name, table, persistent_load, budget).load()
+    keys = RestrictedUnpickler(stream, name, None, refuse, budget).load()
     if not isinstance(keys, list):
         raise InputError(f"{name}: the list of storages is damaged")
     for key in keys:

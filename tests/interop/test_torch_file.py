@@ -215,6 +215,39 @@ def test_no_deep_tuple_is_hashed_or_printed(program: bytes, tmp_path: Path) -> N
         read_pickle(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("builtins.bytearray", b"x" * 1000),
+        ("builtins.set", list(range(1000))),
+        ("collections.OrderedDict", dict.fromkeys(range(1000))),
+        ("torch.storage._load_from_bytes", stream_file(list(range(300)), {})),
+    ],
+)
+def test_copies_without_end_are_refused(name: str, argument: Any, tmp_path: Path) -> None:
+    path = tmp_path / "bad.pkl"
+    made = dumps(argument)[:-1] + b"q\x00"
+    for copies, accepted in ((20, True), (20000, False)):
+        again = global_of(name) + b"h\x00\x85R"
+        path.write_bytes(b"\x80\x02(" + made[2:] + again * copies + b"t.")
+        if accepted:
+            assert len(read_pickle(path, torch_globals())) == copies + 1
+        else:
+            with pytest.raises(InputError, match="copies far more than the file holds"):
+                read_pickle(path, torch_globals())
+
+
+def test_arrays_of_one_long_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bad.pkl"
+    text = "x" * 10000
+    begin = global_of("numpy.core.multiarray._reconstruct") + b"(NNNtR(K\x01K\x01"
+    array = begin + global_of("numpy.dtype") + b"X\x02\x00\x00\x00u1\x85R\x89h\x00tb"
+    program = b"\x80\x02(" + dumps(text)[2:-1] + b"q\x00" + array * 5000 + b"t."
+    path.write_bytes(program)
+    with pytest.raises(InputError, match="copies far more than the file holds"):
+        read_pickle(path)
+
+
 def test_flat_keys_are_allowed(tmp_path: Path) -> None:
     value = {1: "a", ("b", 2): {3, ("c", None)}, None: frozenset([1.5]), "d": {b"e"}}
     path = tmp_path / "keys.pkl"
