@@ -62,7 +62,7 @@ class AugmentController:
     @property
     def p(self) -> float:
         """The probability of the augmentations."""
-        return float(self._p[0])
+        return min(float(self._p[0]), self.p_max)  # a state may come from a run of higher limit
 
     @property
     def r(self) -> float:

@@ -52,6 +52,9 @@ class TrainConfig:
     )
     resume: str = option("", "start from the weights of a run, a checkpoint or another project")
     resume_strict: bool = option(False, "refuse weights that do not fit the networks entirely")
+    resume_state: bool = option(
+        False, "with --resume RUN: go on from its whole state, with its options where none is given"
+    )
     ema_kimg: float = option(10.0, "half-life of the averaged generator, in kimg")
     ema_rampup: Optional[float] = option(
         None, "limit of the half-life, relative to the images seen so far; null for none"
@@ -117,6 +120,9 @@ class TrainConfig:
         self.require(self.validation >= 0 and whole, "validation", "a count or a fraction below 1")
         self.require(self.metrics_samples >= 2, "metrics_samples", "at least 2")
         self.require(self.metrics_every >= 1, "metrics_every", "at least 1")
+        self.require(
+            bool(self.resume) or not self.resume_state, "resume_state", "used with --resume"
+        )
         self.require(self.ema_kimg >= 0, "ema_kimg", "0 or more")
         self.require(self.ema_rampup is None or self.ema_rampup >= 0, "ema_rampup", "0 or more")
         self.require(self.tick > 0, "tick", "a positive number")

@@ -27,7 +27,7 @@ from pygan.training.rng import StepRandom
 from pygan.training.signals import Interrupted, StopSignals
 from pygan.training.state import restore_trainer, trainer_arrays, trainer_manifest
 from pygan.training.stats import Means, format_time
-from pygan.training.transfer import Source, transfer
+from pygan.training.transfer import Source, take_over, transfer
 
 Reals = tuple[RealBatch, Optional[RealBatch]]
 
@@ -120,10 +120,13 @@ class Trainer:
         self._evaluator = evaluator
         self.transferred: list[str] = []
         if resume is not None:
-            restore_trainer(self, resume)
+            lacking = restore_trainer(self, resume)
+            if lacking:
+                raise InputError(f"{resume.path}: the state lacks {', '.join(lacking)}")
             self._last_checkpoint = resume.path
         elif source is not None:
-            self.transferred = transfer(self, source)
+            start_from = take_over if config.resume_state else transfer
+            self.transferred = start_from(self, source)
 
     @property
     def averages(self) -> dict[str, nn.Layer]:

@@ -59,11 +59,14 @@ def optimizer_arrays(
 def restore_optimizer(
     optimizer: paddle.optimizer.Optimizer, network: nn.Layer, arrays: dict[str, np.ndarray]
 ) -> None:
-    """The inverse of ``optimizer_arrays``."""
+    """The inverse of ``optimizer_arrays``; what belongs to frozen parameters is passed over."""
     tensor_names = {name: tensor_name for tensor_name, name in _owners(network).items()}
+    frozen = {name for name, parameter in network.named_parameters() if parameter.stop_gradient}
     state: dict[str, Any] = {}
     for key, array in arrays.items():
         parameter, accumulator = key.rsplit("|", 1)
+        if parameter in frozen:
+            continue
         state_key = f"{tensor_names[parameter]}_{accumulator}"
         state[state_key] = paddle.to_tensor(array)
         state[state_key].name = state_key

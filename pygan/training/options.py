@@ -20,6 +20,9 @@ from pygan.training.config import TrainConfig
 
 C = TypeVar("C", bound=TrainConfig)
 
+# Options of a run that one which goes on from it does not take over.
+_PLACES = ("data", "out", "resume", "resume_strict", "resume_state")
+
 
 def parse_options(
     config_class: type[TrainConfig],
@@ -70,7 +73,8 @@ def resolve(
 ) -> C:
     """A whole configuration: what was given, else the preset's values, else the defaults.
 
-    Weights to start from decide the shape of the networks, unless options say otherwise.
+    Weights to start from decide the shape of the networks, unless options say otherwise. With
+    ``resume_state`` all options of the run that they come from go on, save those that name places.
 
     Args:
         config_class: class of the result.
@@ -79,10 +83,14 @@ def resolve(
         processes: number of training processes.
         source: options of the weights that training starts from, if any.
     """
-    preset = given.get("preset", config_class.preset)
+    continued: Mapping[str, Any] = {}
+    if source is not None and given.get("resume_state"):
+        own = {field.name for field in dataclasses.fields(config_class)} - set(_PLACES)
+        continued = {name: value for name, value in source.items() if name in own}
+    preset = given.get("preset", continued.get("preset", config_class.preset))
     values = config_class.preset_values(preset, resolution, given.get("batch"), processes)
     transfer = {} if source is None else config_class.transfer_values(source)
-    return config_class.from_dict({"preset": preset, **values, **transfer, **given})
+    return config_class.from_dict({"preset": preset, **values, **transfer, **continued, **given})
 
 
 def dump_yaml(values: dict[str, Any]) -> str:

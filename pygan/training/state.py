@@ -41,8 +41,13 @@ def trainer_manifest(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def restore_trainer(trainer: Trainer, saved: Checkpoint) -> None:
-    """The inverse: sets a new trainer to the state of a checkpoint."""
+def restore_trainer(trainer: Trainer, saved: Checkpoint) -> list[str]:
+    """The inverse: sets a new trainer to the state of a checkpoint.
+
+    Returns:
+        Names in the algorithm's state that the checkpoint lacks, which keep their initial values:
+        none if the options are those of the checkpoint.
+    """
     for name, network in trainer.networks.items():
         load_arrays(network, saved.arrays(name), saved.path / name)
         arrays = saved.arrays(f"{name}_optimizer")
@@ -50,13 +55,16 @@ def restore_trainer(trainer: Trainer, saved: Checkpoint) -> None:
     for name, average in trainer.averages.items():
         load_arrays(average, saved.arrays(f"{name}_ema"), saved.path / f"{name}_ema")
     state = saved.arrays("state")
-    for name, value in trainer.algorithm.state().items():
+    own = trainer.algorithm.state()
+    for name in own.keys() & state.keys():
+        value = own[name]
         if isinstance(value, np.ndarray):
             value[...] = state[name]
         else:
             value.set_value(state[name])
     trainer.iteration = saved.manifest["iteration"]
     trainer.nimg = saved.manifest["nimg"]
+    return sorted(own.keys() - state.keys())
 
 
 def load_arrays(network: nn.Layer, arrays: dict[str, np.ndarray], source: Path) -> None:

@@ -2,7 +2,8 @@
 
 Tensors are taken where name and shape agree with the new networks; the rest keeps its new initial
 values, and what was not taken is reported. Optimisers, counters and running means of the losses
-start anew: to go on with a run is ``pygan resume``.
+start anew. To go on with a run in its place is ``pygan resume``; :func:`take_over` does so
+elsewhere, with other options or data.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 import paddle
@@ -19,6 +20,8 @@ from paddle import nn
 
 from pygan.errors import InputError
 from pygan.training import checkpoint as checkpoints
+from pygan.training.checkpoint import Checkpoint
+from pygan.training.state import restore_trainer
 
 if TYPE_CHECKING:
     from pygan.training.loop import Trainer
@@ -35,12 +38,14 @@ class Source:
         networks: arrays by network ('G', 'D') and, with the suffix ``_ema``, of its average.
         config: options that they were trained with, as far as they are known.
         classes: classes of a conditional model; 0 if unconditional or unknown.
+        checkpoint: the whole state, if there is one.
     """
 
     path: str
     networks: Mapping[str, Arrays]
     config: Mapping[str, Any] = field(default_factory=dict)
     classes: int = 0
+    checkpoint: Optional[Checkpoint] = None
 
 
 def read_source(path: Path) -> Source:
@@ -49,6 +54,7 @@ def read_source(path: Path) -> Source:
     Raises:
         InputError: it is none of these, or damaged.
     """
+    saved = None
     if path.is_file():
         arrays, manifest = checkpoints.read_weights(path)
         networks = {str(manifest["file"]): arrays}
@@ -60,7 +66,46 @@ def read_source(path: Path) -> Source:
         left_out = ("_optimizer", "state")
         networks = {file: saved.arrays(file) for file in files if not file.endswith(left_out)}
     classes = len(manifest.get("data", {}).get("class_counts", ()))
-    return Source(str(path), networks, manifest.get("config", {}), classes)
+    return Source(str(path), networks, manifest.get("config", {}), classes, saved)
+
+
+def take_over(trainer: Trainer, source: Source) -> list[str]:
+    """Sets a new trainer to the whole state of a run: also optimisers, counters, running means.
+
+    Returns:
+        Lines that tell where it goes on from, and what has no state there.
+
+    Raises:
+        InputError: the source is no checkpoint of this algorithm with all its files, does not fit,
+            or has seen as many images already as training shall last.
+    """
+    saved, algorithm = source.checkpoint, trainer.algorithm.name
+    if saved is None:
+        raise InputError(
+            f"--resume-state: {source.path} has weights only; give a run or a checkpoint of pygan, "
+            "or leave the option out"
+        )
+    averages = [f"{name}_ema" for name in trainer.averages]
+    optimizers = [f"{name}_optimizer" for name in trainer.optimizers]
+    files = {f"{name}.safetensors" for name in (*trainer.networks, *averages, *optimizers, "state")}
+    lacking = sorted(files - set(saved.manifest["files"]))
+    other = saved.manifest["algorithm"]
+    if lacking or other != algorithm:
+        what = f"lacks {', '.join(lacking)}" if lacking else f"is of {other}, not of {algorithm}"
+        raise InputError(
+            f"--resume-state: {saved.path} {what}; leave the option out to take the weights alone"
+        )
+    fresh = restore_trainer(trainer, saved)
+    seen, kimg = trainer.nimg / 1000, trainer.config.kimg
+    if seen >= kimg:
+        raise InputError(
+            f"--kimg: {source.path} has seen {seen:g} kimg already, got {kimg:g}; counting goes on "
+            "from there, give more"
+        )
+    lines = [f"going on from {source.path}: {seen:.3f} kimg, {trainer.iteration} iterations"]
+    if fresh:
+        lines.append(f"going on: {', '.join(fresh)} start afresh: not there")
+    return lines
 
 
 def transfer(trainer: Trainer, source: Source) -> list[str]:

@@ -177,6 +177,30 @@ def test_transfer_explains_what_does_not_fit(data: Path, tmp_path: Path) -> None
     assert train("--out", strict, *options, "--resume-strict") == 2
 
 
+def test_p_and_its_sums_go_on_in_another_run(data: Path, tmp_path: Path) -> None:
+    first, fork = tmp_path / "first", tmp_path / "fork"
+    options = ["--data", data, "--kimg", 0.056, *TINY, *QUICK, "--p", 0.1, "--target", -1]
+    assert train("--out", first, *options) == 0
+    before = checkpoint_arrays(first)
+    assert before["state/augment/sums"][0, 1] > 0  # in the middle of an interval
+    words = ["--data", data, "--resume", first, "--resume-state", "--kimg", 0.072]
+    assert train("--out", fork, *words, "--freeze-d", 2, "--p-max", 1) == 0
+    text = (fork / "config.yaml").read_text()
+    for line in ("ada_kimg: 0.1", "ada_interval: 2", "p: 0.1", "freeze_d: 2", "channel_max: 8"):
+        assert f"\n{line}\n" in text
+    started = _arrays(fork / "checkpoints" / "iter-00000007" / "state")
+    for name, value in started.items():
+        np.testing.assert_array_equal(value, before[f"state/{name}"])
+    after = checkpoint_arrays(fork)
+    assert before["state/augment/p"] > 0.1
+    assert after["state/augment/p"] == pytest.approx(before["state/augment/p"] + 0.16)
+    moments = [name for name in before if "_optimizer/" in name and "moment2" in name]
+    going, gone = ([n for n in moments if (n in after) == kept] for kept in (True, False))
+    assert all((after[name] != before[name]).any() for name in going if "G_" in name)
+    assert len(gone) == 4  # weights and biases of two frozen layers
+    assert newest_checkpoint(fork).name == "iter-00000009"
+
+
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     from safetensors.numpy import load_file
 

@@ -93,3 +93,9 @@ def test_restored_in_the_middle_of_an_interval_it_goes_on_the_same() -> None:
     assert first.p > 0
     for name, array in first.state.items():
         np.testing.assert_array_equal(array, second.state[name])
+
+
+def test_the_p_of_a_run_of_higher_limit_is_limited() -> None:
+    controller = control(p_max=0.5)
+    controller.state["augment/p"][:] = 0.7
+    assert controller.p == 0.5

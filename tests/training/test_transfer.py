@@ -11,6 +11,7 @@ import toy
 from programs import checkpoint_arrays, checkpoint_bytes, newest_checkpoint, run_toy
 from safetensors.numpy import load_file, save_file
 
+from pygan.training.checkpoint import save
 from pygan.training.loop import Trainer
 from pygan.training.options import resolve
 from pygan.training.transfer import Source, read_source, transfer
@@ -123,3 +124,54 @@ def test_a_transfer_resumes_without_its_source(
     shutil.rmtree(cut / "checkpoints")
     assert run_toy("resume", cut) == 2
     assert "its first checkpoint is gone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["run", "checkpoint"])
+def test_the_whole_state_goes_on_elsewhere(run: Path, tmp_path: Path, kind: str) -> None:
+    whole, fork = tmp_path / "whole", tmp_path / "fork"
+    assert run_toy("train", whole, *OPTIONS, "--kimg", 0.16) == 0
+    source = run if kind == "run" else newest_checkpoint(run)
+    words = ("--resume", source, "--resume-state", "--kimg", 0.16)
+    assert run_toy("train", fork, *words) == 0
+    expected, found = checkpoint_arrays(whole), checkpoint_arrays(fork)
+    assert expected.keys() == found.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    assert newest_checkpoint(fork).name == newest_checkpoint(whole).name
+    text = (fork / "config.yaml").read_text()
+    assert "\ntick: 0.04\n" in text  # the option of the run that it goes on from
+    assert f"going on from {source}: 0.080 kimg, 10 iterations" in (fork / "log.txt").read_text()
+    # It needs the other run no more.
+    for folder in sorted((fork / "checkpoints").iterdir())[1:]:
+        shutil.rmtree(folder)
+    assert newest_checkpoint(fork).name == "iter-00000010"
+    assert run_toy("resume", fork) == 0
+    np.testing.assert_equal(checkpoint_arrays(fork), expected)
+
+
+def test_a_state_that_cannot_go_on_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*words: object) -> str:
+        assert run_toy("train", tmp_path / "new", *OPTIONS, "--resume-state", *words) == 2
+        assert not (tmp_path / "new").exists()
+        return capsys.readouterr().err
+
+    assert "--resume-state: must be used with --resume" in refused()
+    file = newest_checkpoint(run) / "G.safetensors"
+    assert f"--resume-state: {file} has weights only" in refused("--resume", file)
+    assert "has seen 0.08 kimg already, got 0.08" in refused("--resume", run)
+    words = ("--resume", run, "--kimg", 1)
+    assert "first.weight has shape [4, 8], the network has [4, 9]" in refused(*words, "--width", 9)
+    saved = read_source(run)
+    assert saved.checkpoint is not None
+    weights = {name: saved.checkpoint.arrays(name) for name in ("G", "D", "G_ema")}
+    imported = tmp_path / "imported"
+    manifest = {k: v for k, v in saved.checkpoint.manifest.items() if k not in ("format", "files")}
+    save(imported / "checkpoints", 0, weights, manifest, 1)
+    message = "lacks D_optimizer.safetensors, G_optimizer.safetensors, state.safetensors; leave"
+    assert message in refused("--resume", imported, "--kimg", 1)
+    files = {**weights, **{n: {} for n in ("G_optimizer", "D_optimizer", "state")}}
+    save(tmp_path / "other" / "checkpoints", 0, files, {**manifest, "algorithm": "dcgan"}, 1)
+    message = "is of dcgan, not of toy; leave the option out to take the weights alone"
+    assert message in refused("--resume", tmp_path / "other", "--kimg", 1)
