@@ -160,7 +160,7 @@ def open_images(path: Union[str, Path], limit: Optional[int] = None, seed: int =
 
     labels = [image.label for image in source.images()]
     known = None if None in labels else np.array(labels, dtype=np.int64)[chosen]
-    record = {"images": str(path), "count": len(chosen), "of": source.count}
+    record = {"images": str(path), **_counts(chosen, source.count, seed)}
     key = _key(content, chosen, source.count, seed)
     return RealImages(len(chosen), key, known, record, images)
 
@@ -181,9 +181,15 @@ def dataset_images(dataset: Any, limit: Optional[int] = None, seed: int = 0) -> 
             yield on_white(dataset.load([int(number)])[0][0])
 
     labels = None if dataset.labels is None else np.asarray(dataset.labels)[chosen]
-    record = {"dataset": dataset.fingerprint, "count": len(chosen), "of": total}
+    record = {"dataset": dataset.fingerprint, **_counts(chosen, total, seed)}
     key = _key(dataset.fingerprint, chosen, total, seed)
     return RealImages(len(chosen), key, labels, record, images)
+
+
+def _counts(chosen: np.ndarray, total: int, seed: int) -> Record:
+    """How many images of how many and, where some were left out, what chose them."""
+    counts = {"count": len(chosen), "of": total}
+    return counts if len(chosen) == total else {**counts, "seed": seed}
 
 
 def _key(content: str, chosen: np.ndarray, total: int, seed: int) -> str:

@@ -79,7 +79,9 @@ def test_a_limit_chooses_by_the_seed(folder: Path) -> None:
     places = [next(i for i, x in enumerate(all_images) if np.array_equal(x, y)) for y in some]
     assert len(places) == 3
     assert places == sorted(set(places))
-    assert open_images(folder, limit=3, seed=5).record["of"] == 5
+    record = {"images": str(folder), "count": 3, "of": 5, "seed": 5}
+    assert open_images(folder, limit=3, seed=5).record == record
+    assert "seed" not in open_images(folder, seed=5).record
     found = set()
     for seed in range(8):
         found.add(

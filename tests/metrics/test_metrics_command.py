@@ -21,6 +21,7 @@ import pygan.metrics.extractors
 from pygan.cli import main
 from pygan.metrics.fid import fid
 from pygan.metrics.sources import open_images
+from pygan.training import checkpoint as checkpoints
 
 TINY = ["--channel-base", 64, "--channel-max", 4, "--z-dim", 4, "--w-dim", 4, "--batch", 4]
 TINY += ["--mapping-layers", 1, "--grid", "2x2", "--workers", 0, "--kimg", 0.008, "--tick", 0.004]
@@ -51,14 +52,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_shapes(tmp_path_factory.mktemp("data") / "shapes", count=12)
 
 
+def train(folder: Path, data: Path, *options: Any) -> Path:
+    words = ["train", "stylegan2", "--data", data, "--out", folder, "--snapshot", 1, *TINY]
+    assert main([str(word) for word in (*words, *options)]) == 0
+    return folder
+
+
 @pytest.fixture(scope="module")
 def run(patch: Any, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run that measured itself."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    words = ["train", "stylegan2", "--data", data, "--out", folder, *TINY]
-    words += ["--metrics", "kid,fid", "--metrics-samples", 6, "--snapshot", 1]
-    assert main([str(word) for word in words]) == 0
-    return folder
+    return train(folder, data, "--metrics", "kid,fid", "--metrics-samples", 6)
 
 
 def lines(capsys: pytest.CaptureFixture[str], *words: Any) -> list[dict[str, Any]]:
@@ -81,6 +85,18 @@ def test_training_measured_itself(run: Path) -> None:
     assert [line["iteration"] for line in found] == [1, 2]
     assert list(found[0])[2:] == ["kd_tiny", "fd_tiny"]
     assert (run / "best" / "G_ema.safetensors").is_file()
+
+
+def test_the_weights_are_those_of_a_run_that_measures_nothing(
+    run: Path, data: Path, tmp_path: Path
+) -> None:
+    plain = checkpoints.load(train(tmp_path / "plain", data) / "checkpoints" / "iter-00000002")
+    measured = checkpoints.load(run / "checkpoints" / "iter-00000002")
+    for file in ("G", "D", "G_ema", "G_optimizer", "D_optimizer", "state"):
+        found, expected = measured.arrays(file), plain.arrays(file)
+        assert found.keys() == expected.keys()
+        for name in expected:
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=f"{file} {name}")
 
 
 def test_resuming_measures_on(run: Path, data: Path) -> None:
