@@ -27,12 +27,8 @@ _COMMANDS = {
     "walk": ("RUN", "make a video", "pygan walk runs/emoji --keys 0-5 --out walk.mp4"),
     "project": ("RUN IMAGE", "find an image's code", "pygan project runs/emoji face.png"),
     "data": ("build", "make a dataset of images", "pygan data build photos/ photos.zip --size 256"),
-    "import": (
-        "FILE OUT",
-        "a run of a checkpoint",
-        "pygan import ffhq.pkl runs/ffhq",
-    ),
-    "export": ("RUN FILE", "a checkpoint of a run", "pygan export runs/emoji emoji.pt"),
+    "import": ("FILE OUT", "take others' weights", "pygan import ffhq.pkl runs/ffhq"),
+    "export": ("RUN FILE", "write weights for others", "pygan export runs/emoji emoji.pt"),
     "metrics": ("RUN", "FID, KID and others", "pygan metrics runs/emoji --metrics fid,kid,pr"),
     "weights": ("get NAME", "networks that metrics use", "pygan weights get stlpips-vgg"),
     "info": ("", "versions, operators, GPU", "pygan info"),
@@ -75,5 +71,7 @@ def _usage() -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"pygan: error: {' '.join(message.split())}", file=sys.stderr)
+    # A file may name things so that they would command the terminal.
+    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(message.split()))
+    print(f"pygan: error: {line}", file=sys.stderr)
     return code

@@ -114,6 +114,7 @@ def _take(
 
 def _shorten(line: str) -> str:
     line = line.removeprefix("transfer: ")
+    line = "".join(letter if letter.isprintable() else "?" for letter in line)
     return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]} ..."
 
 
@@ -144,4 +145,4 @@ def export_run(source: Path, out: Path, kind: str) -> list[str]:
         raise InputError(f"{source} does not exist")
     weights = read_source(source)
     networks: dict[str, Any] = {name: dict(part) for name, part in weights.networks.items()}
-    return EXPORTS[kind](out, networks, str(source))
+    return EXPORTS[kind](out, networks, str(source), weights.config)

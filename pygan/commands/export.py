@@ -9,10 +9,14 @@ from pygan.commands.process import prepare_process
 
 
 def run(argv: list[str]) -> int:
-    parser = Parser(prog="pygan export", description="Writes a run as another's checkpoint.")
+    parser = Parser(
+        prog="pygan export", description="Writes the weights of a run for another project."
+    )
     parser.add_argument("source", metavar="RUN", type=Path, help="a run or a checkpoint")
     parser.add_argument("out", metavar="FILE", type=Path, help="the file to write")
-    parser.add_argument("--format", choices=("rosinality",), default="rosinality")
+    parser.add_argument(
+        "--format", choices=("rosinality",), default="rosinality", help="whose (default rosinality)"
+    )
     options = parser.parse_args(argv)
     prepare_process(0)
 

@@ -10,7 +10,7 @@ from pygan.commands.process import prepare_process
 
 def run(argv: list[str]) -> int:
     parser = Parser(prog="pygan import", description="Makes a run of another project's checkpoint.")
-    parser.add_argument("file", metavar="FILE", type=Path, help="a checkpoint, in any known format")
+    parser.add_argument("file", metavar="FILE", type=Path, help=".pkl, .pt or .pdparams")
     parser.add_argument("out", metavar="OUT", type=Path, help="folder to make")
     parser.add_argument(
         "--force", action="store_true", help="accept missing and unexpected tensors"

@@ -76,13 +76,16 @@ def from_rosinality(value: Mapping[str, Any], name: str, kind: str = KIND) -> Fo
     return make_foreign(name, kind, networks, {"mbstd_group": 4})
 
 
-def write_rosinality(path: Path, networks: Mapping[str, Arrays], name: str) -> list[str]:
-    """Writes a checkpoint, without optimisers.
+def write_rosinality(
+    path: Path, networks: Mapping[str, Arrays], name: str, config: Mapping[str, Any]
+) -> list[str]:
+    """Writes a checkpoint, with new optimisers, which going on with training there asks for.
 
     Args:
         path: the file to write.
         networks: arrays in pygan's names by network.
         name: where they come from, for messages.
+        config: options of pygan's training.
 
     Returns:
         Lines for the user: how to load it there.
@@ -108,6 +111,9 @@ def write_rosinality(path: Path, networks: Mapping[str, Arrays], name: str) -> l
         if network in networks:
             write = _write_discriminator if network == "D" else _write_generator
             result[key] = write(networks[network], resolution)
+    for key in ("g", "d"):
+        if key in result:
+            result[f"{key}_optim"] = _optimizer(key, result[key], config)
     if "G_ema" in networks:
         result["latent_avg"] = networks["G_ema"]["mapping.w_avg"]
     try:
@@ -115,6 +121,22 @@ def write_rosinality(path: Path, networks: Mapping[str, Arrays], name: str) -> l
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
     return [f"{path} holds {', '.join(result)}", *_how_to_load(found)]
+
+
+def _optimizer(key: str, arrays: Arrays, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of PyTorch's Adam before its first step; lazy regularisation as in pygan."""
+    interval = config.get({"g": "pl_interval", "d": "r1_interval"}[key], {"g": 4, "d": 16}[key])
+    share = interval / (interval + 1)
+    trained = [name for name in arrays if not name.startswith("noises.") and "kernel" not in name]
+    group = {
+        "lr": config.get(f"{key}_lr", 0.002) * share,
+        "betas": (config.get("beta1", 0.0) ** share, config.get("beta2", 0.99) ** share),
+        "eps": config.get("epsilon", 1e-8),
+        "weight_decay": 0,
+        "amsgrad": False,
+        "params": list(range(len(trained))),
+    }
+    return {"state": {}, "param_groups": [group]}
 
 
 def _how_to_load(found: Mapping[str, Any]) -> list[str]:

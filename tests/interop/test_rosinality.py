@@ -191,6 +191,18 @@ def test_widths_that_follow_no_rule(tmp_path: Path) -> None:
         load(path)
 
 
+def test_names_in_files_do_not_command_the_terminal(
+    checkpoint: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrays = {**checkpoint["g_ema"], "\x1b[2J.weight": np.zeros(1)}
+    path = write(tmp_path / "x.pt", {**checkpoint, "g_ema": arrays})
+    capsys.readouterr()
+    assert main(["import", str(path), str(tmp_path / "run")]) == 2
+    assert "no use for ?[2J" in capsys.readouterr().err
+    import_run(path, tmp_path / "run", "--force")
+    assert "no use for ?[2J" in capsys.readouterr().out
+
+
 def test_other_files_of_pytorch_are_refused(tmp_path: Path) -> None:
     for value in ({"state_dict": {"a": np.zeros(3)}}, [1], {"g": {"conv.weight": np.zeros(3)}}):
         with pytest.raises(InputError, match="no checkpoint of a known"):
@@ -243,7 +255,14 @@ def test_export_is_read_by_others_and_draws_the_same(
     assert "other widths" in capsys.readouterr().out
     with zipfile.ZipFile(path) as archive:
         value = Plain(archive).load()
-    assert list(value) == ["g", "d", "g_ema", "latent_avg"]
+    assert list(value) == ["g", "d", "g_ema", "g_optim", "d_optim", "latent_avg"]
+    for key, share in (("g", 4 / 5), ("d", 16 / 17)):
+        (group,) = value[f"{key}_optim"]["param_groups"]
+        noise = [name for name in checkpoint[key] if name.startswith("noises")]
+        filters = [name for name in checkpoint[key] if name.endswith("kernel")]
+        assert group["params"] == list(range(len(checkpoint[key]) - len(noise) - len(filters)))
+        assert group["lr"] == pytest.approx(0.0025 * share)
+        assert group["betas"] == pytest.approx((0, 0.99**share))
     for name in ("g", "d", "g_ema"):
         assert value[name].keys() == checkpoint[name].keys()
         for key, array in checkpoint[name].items():
@@ -257,7 +276,7 @@ def test_export_is_read_by_others_and_draws_the_same(
 def test_export_names_the_generator_that_loads_it(tmp_path: Path) -> None:
     random = np.random.RandomState(0)
     path = write(tmp_path / "x.pt", {"g_ema": oracle.random_generator(random, [512, 512], 2, 1)})
-    lines = EXPORTS["rosinality"](tmp_path / "y.pt", load(path).networks, "x")
+    lines = EXPORTS["rosinality"](tmp_path / "y.pt", load(path).networks, "x", {})
     assert lines[1:] == ["there: Generator(8, 2, 1, channel_multiplier=1)"]
 
 
@@ -301,7 +320,7 @@ def test_what_rosinality_lacks_is_not_exported(
     network = Generator(mapping_layers=1, **{**sizes, **options})
     arrays = {key: tensor.numpy() for key, tensor in network.state_dict().items()}
     with pytest.raises(InputError, match=told):
-        EXPORTS["rosinality"](tmp_path / "x.pt", {"G": arrays}, "run")
+        EXPORTS["rosinality"](tmp_path / "x.pt", {"G": arrays}, "run", {})
     assert list(tmp_path.iterdir()) == []
 
 
