@@ -79,6 +79,13 @@ def run(argv: list[str]) -> int:
     from pygan.metrics.sources import open_images
 
     names = parse_metrics(options.metrics)
+    formulas = Options(
+        ddof=options.ddof,
+        kid_subsets=options.kid_subsets,
+        kid_subset_size=options.kid_subset_size,
+        neighbours=options.neighbours,
+        splits=options.splits,
+    )
     of_paths = [name for name in names if path_length_of(name) is not None]
     extractor = distance = real = None
     if len(of_paths) < len(names):
@@ -103,13 +110,7 @@ def run(argv: list[str]) -> int:
         extractor=extractor,
         resize=options.resize,
         distance=distance,
-        options=Options(
-            ddof=options.ddof,
-            kid_subsets=options.kid_subsets,
-            kid_subset_size=options.kid_subset_size,
-            neighbours=options.neighbours,
-            splits=options.splits,
-        ),
+        options=formulas,
         batch=options.batch,
         cache=StatisticsCache(None if options.no_cache else default_folder()),
         progress=progress,

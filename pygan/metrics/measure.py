@@ -50,6 +50,9 @@ class Options:
         splits: of the inception score.
         shuffle_seed: of the inception score's order; None keeps the order.
         epsilon: step of path lengths.
+
+    Raises:
+        InputError: one is out of range.
     """
 
     ddof: int = 1
@@ -59,6 +62,19 @@ class Options:
     splits: int = 10
     shuffle_seed: Optional[int] = 2020
     epsilon: float = 1e-4
+
+    def __post_init__(self) -> None:
+        size = self.kid_subset_size
+        for name, legal, what in (
+            ("ddof", self.ddof in (0, 1), "0 or 1"),
+            ("kid_subsets", self.kid_subsets >= 1, "at least 1"),
+            ("kid_subset_size", size is None or size >= 2, "at least 2, or None"),
+            ("neighbours", self.neighbours >= 1, "at least 1"),
+            ("splits", self.splits >= 1, "at least 1"),
+            ("epsilon", 0 < self.epsilon < 1, "between 0 and 1"),
+        ):
+            if not legal:
+                raise InputError(f"{name}: must be {what}, got {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True)
@@ -132,7 +148,7 @@ def measure(
             extractor.resize = own
     for name in names:
         if path_length_of(name) is not None:
-            results[name] = [_path_length(name, images, distance, options, batch)]
+            results[name] = [_path_length(name, images, distance, options, batch, progress)]
     return [measurement for name in names for measurement in results[name]]
 
 
@@ -314,7 +330,12 @@ def _judged(images: Images) -> dict[str, Any]:
 
 
 def _path_length(
-    name: str, images: Images, distance: Any, options: Options, batch: int
+    name: str,
+    images: Images,
+    distance: Any,
+    options: Options,
+    batch: int,
+    progress: Optional[Progress],
 ) -> Measurement:
     which = path_length_of(name)
     assert which is not None
@@ -328,6 +349,7 @@ def _path_length(
         batch=batch,
         seed=images.seed,
         data=images.data,
+        progress=progress,
     )
     protocol = {
         **which,

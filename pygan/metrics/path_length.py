@@ -22,6 +22,7 @@ import paddle
 import paddle.nn.functional as F
 
 from pygan.errors import InputError
+from pygan.metrics.extraction import Progress
 from pygan.training.algorithm import DataSpec
 from pygan.training.rng import StepRandom
 
@@ -53,6 +54,7 @@ def perceptual_path_length(
     batch: int = 8,
     seed: int = 0,
     data: Optional[DataSpec] = None,
+    progress: Optional[Progress] = None,
 ) -> PathLength:
     """Perceptual path length of a generator with an intermediate latent space.
 
@@ -72,6 +74,7 @@ def perceptual_path_length(
         batch: steps at a time; the generator draws two images of each.
         seed: of codes, labels and noise.
         data: what the generator was trained on, where it needs labels.
+        progress: is told how far it is.
 
     Raises:
         InputError: an argument is out of range, or the images are too small to crop.
@@ -97,6 +100,8 @@ def perceptual_path_length(
             first, second = paddle.split(prepare(images, crop), 2)
             found = distance(first, second).astype("float64").numpy().reshape(-1)
         parts.append(found / epsilon**2)
+        if progress is not None:
+            progress("path lengths", start + len(found), samples)
     lengths = np.concatenate(parts)
     if not np.isfinite(lengths).all():
         raise InputError("the path lengths are not finite: the generator draws NaN or infinity")

@@ -210,6 +210,53 @@ def test_what_is_missing_is_named(real: RealImages, fake: RealImages) -> None:
         measure(fake, ["is"], extractor=extractor)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ddof": 2},
+        {"kid_subsets": 0},
+        {"kid_subset_size": 1},
+        {"neighbours": 0},
+        {"splits": 0},
+        {"epsilon": 0.0},
+    ],
+)
+def test_options_out_of_range(options: dict[str, Any]) -> None:
+    ((name, value),) = options.items()
+    with pytest.raises(InputError, match=f"{name}: must be .*, got {value}"):
+        Options(**options)
+
+
+def test_too_few_images_are_refused_before_any_is_drawn(real: RealImages) -> None:
+    extractor = TinyExtractor()
+    for name, options in (
+        ("fid", Options()),
+        ("kid", Options(kid_subset_size=5)),
+        ("pr", Options(neighbours=1)),
+        ("is", Options(splits=2)),
+    ):
+        with pytest.raises(InputError, match=f"{name}: .* needs at least .* there are 1"):
+            measure(stylegan(1), [name], real=real, extractor=extractor, options=options)
+    assert extractor.calls == 0
+
+
+def test_progress_reaches_the_end(real: RealImages) -> None:
+    told: dict[str, list[tuple[int, int]]] = {}
+    measure(
+        stylegan(10),
+        ["kid", "ppl"],
+        real=real,
+        extractor=TinyExtractor(),
+        distance=Distance(),
+        batch=4,
+        progress=lambda what, done, total: told.setdefault(what, []).append((done, total)),
+    )
+    assert list(told) == ["real images", "generated images", "path lengths"]
+    assert told["generated images"] == [(4, 10), (8, 10), (10, 10)]
+    assert told["path lengths"][-1] == (10, 10)
+    assert told["real images"][-1] == (40, 40)
+
+
 def test_lists_of_names() -> None:
     assert parse_metrics("kid, fid,ppl,ppl_zend_torch") == ["kid", "fid", "ppl", "ppl_zend_torch"]
     for text in ("", "fid,", "FID", "ppl2_wend_torch", "ppl_xend", "fid50k"):
