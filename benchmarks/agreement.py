@@ -68,13 +68,40 @@ def compare(
         }
 
 
+def compare_augmentation(
+    interpreters: Interpreters, height: int, width: int
+) -> dict[str, dict[str, float]]:
+    """The same for augmented images and their gradient."""
+    with tempfile.TemporaryDirectory() as folder, Pool(interpreters, 1) as pool:
+        source, files = str(Path(folder, "inputs.npz")), {}
+        pool["paddle"].call(f"{PADDLE}:make_images", target=source, height=height, width=width)
+        for variant in ("paddle", "pygan-default", "torch"):
+            if not pool.available(variant):
+                continue
+            files[variant] = Path(folder, f"{variant}.npz")
+            arguments = {"source": source, "target": str(files[variant])}
+            if variant == "torch":
+                pool[variant].call(f"{TORCH}:augment", **arguments)
+            else:
+                owner = "peer" if variant == "paddle" else "pygan"
+                pool[variant].call(f"{PADDLE}:augment", owner=owner, **arguments)
+        return {
+            variant: differences(files["paddle"], path)
+            for variant, path in files.items()
+            if variant != "paddle"
+        }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--torch-python", help="interpreter with PyTorch")
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--channel-base", type=int, default=1024)
     args = parser.parse_args()
-    found = compare(Interpreters(torch=args.torch_python), args.resolution, args.channel_base)
+    interpreters = Interpreters(torch=args.torch_python)
+    found = compare(interpreters, args.resolution, args.channel_base)
+    for variant, worst in compare_augmentation(interpreters, args.resolution, 96).items():
+        found[variant] |= worst
     for variant, worst in found.items():
         print(f"{variant} against the Paddle composition")
         for kind, error in worst.items():

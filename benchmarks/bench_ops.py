@@ -19,6 +19,8 @@ FLOAT_BYTES = 4
 SHAPE = (16, 64, 256, 256)
 # Feature maps and size of the styled layers; batch 4.
 LAYERS = ((256, 64), (128, 128), (64, 256))
+# Batch and size of augmented images, of three colours.
+AUGMENTED = ((32, 64), (8, 256))
 MODULES = {"pygan": "pygan_ops", "paddle": "paddle_ops", "torch": "torch_ops"}
 PEERS = {"PyTorch tuned": "torch-tuned", "PyTorch": "torch", "Paddle": "paddle"}
 
@@ -97,6 +99,17 @@ def workloads(quick: bool = False) -> list[Workload]:
                         Goal("PyTorch, bare conv2d"),
                         *(Goal(peer) for peer in PEERS),
                     ],
+                )
+            )
+    for images, side in AUGMENTED:
+        for backward in (False, True):
+            kwargs = {"batch": images, "size": side, "backward": backward}
+            rows.append(
+                Workload(
+                    TITLE,
+                    f"augment (bgc, p = 0.6) {images}×3×{side}², {direction(backward)}",
+                    cases("augment", kwargs),
+                    [Goal("PyTorch tuned", 3), Goal("PyTorch"), Goal("Paddle", 5)],
                 )
             )
     return rows

@@ -42,6 +42,12 @@ def test_styled_layer(benchmark, channels, size, backward):
     benchmark(pygan_ops.styled_layer(4, channels, size, backward))
 
 
+@backward
+@pytest.mark.parametrize(("batch", "size"), [(8, 64), (2, 128)])
+def test_augment(benchmark, batch, size, backward):
+    benchmark(pygan_ops.augment(batch, size, backward))
+
+
 def test_generator(benchmark):
     images = benchmark(pygan_networks.generator(resolution=32, batch=4, channel_base=1024))
     assert images.shape == [4, 3, 32, 32]

@@ -8,6 +8,9 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from benchmarks.peers import augment_numbers, paddle_augment
+from pygan import ops
+
 
 def networks(owner: str, resolution: int, channel_base: int) -> tuple[nn.Layer, nn.Layer]:
     """Generator and discriminator of 'pygan' or of the 'peer'."""
@@ -85,3 +88,34 @@ def gradients(prefix: str, network: nn.Layer) -> dict[str, paddle.Tensor]:
         for name, parameter in network.named_parameters()
         if parameter.grad is not None
     }
+
+
+def make_images(target: str, height: int, width: int, batch: int = 12) -> None:
+    """Write images, the numbers of an augmentation and a gradient to an npz file.
+
+    The compositions filter every image and reflect it once: the quarter turns and far shifts that
+    pygan alone treats otherwise are left out.
+    """
+    random = np.random.default_rng(0)
+    matrices, rows = augment_numbers.draw(8 * batch, height, width, p=0.9)
+    near = np.abs(matrices[:, [2, 5]] / [width, height]).max(1) < 0.2
+    slanted = np.abs(matrices[:, [0, 1]]).min(1) > 1e-3
+    chosen = np.flatnonzero(near & slanted)[:batch]
+    shape = (len(chosen), 3, height, width)
+    arrays = {"images": random.standard_normal(shape), "direction": random.standard_normal(shape)}
+    arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
+    np.savez(target, matrices=matrices[chosen], rows=rows[chosen], **arrays)
+
+
+def augment(owner: str, source: str, target: str) -> None:
+    """Read what `make_images` wrote, write the augmented images and the images' gradient."""
+    arrays = dict(np.load(source))
+    x = paddle.to_tensor(arrays["images"], stop_gradient=False)
+    if owner == "pygan":
+        matrices, rows = paddle.to_tensor(arrays["matrices"]), paddle.to_tensor(arrays["rows"])
+        y = ops.color_transform(ops.warp(x, matrices), rows)
+    else:
+        plan = augment_numbers.plan(arrays["matrices"], *x.shape[2:])
+        y = paddle_augment.color(paddle_augment.warp(x, plan), arrays["rows"])
+    (gradient,) = paddle.grad([y], [x], [paddle.to_tensor(arrays["direction"])])
+    np.savez(target, augmented=y.numpy(), gradient=gradient.numpy())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import paddle
 
+from benchmarks.peers import augment_numbers, paddle_augment
 from benchmarks.peers import paddle_functions as functions
 from benchmarks.peers import paddle_stylegan2 as peer
 from benchmarks.workloads.pygan_ops import timed
@@ -33,3 +34,13 @@ def styled_layer(batch: int, channels: int, size: int, backward: bool) -> Body:
     x, w = paddle.randn([batch, channels, size, size]), paddle.randn([batch, 512])
     inputs = [x, *layer.parameters()]
     return timed(lambda: layer(x, w, "const", second_order=False), inputs, backward)
+
+
+def augment(batch: int, size: int, backward: bool) -> Body:
+    """Geometry and colours of augmented images, by numbers drawn beforehand."""
+    x = paddle.randn([batch, 3, size, size])
+    numbers = augment_numbers.draw(batch, size, size)
+    plan = augment_numbers.plan(numbers.matrices, size, size)
+    return timed(
+        lambda: paddle_augment.color(paddle_augment.warp(x, plan), numbers.rows), [x], backward
+    )

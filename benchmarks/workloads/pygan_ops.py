@@ -7,6 +7,7 @@ from collections.abc import Callable
 import paddle
 
 import pygan
+from benchmarks.peers import augment_numbers
 from pygan import ops
 
 Body = Callable[[], object]
@@ -84,3 +85,11 @@ def styled_layer(batch: int, channels: int, size: int, backward: bool) -> Body:
         )
 
     return timed(forward, [x, weight, styles, strength, bias], backward)
+
+
+def augment(batch: int, size: int, backward: bool) -> Body:
+    """Geometry and colours of augmented images, by numbers drawn beforehand."""
+    x = paddle.randn([batch, 3, size, size])
+    numbers = augment_numbers.draw(batch, size, size)
+    matrices, rows = (paddle.to_tensor(n) for n in numbers)
+    return timed(lambda: ops.color_transform(ops.warp(x, matrices), rows), [x], backward)

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.peers import torch_augment
+from benchmarks.peers.augment_numbers import plan
 from benchmarks.peers.torch_stylegan2 import Discriminator, Generator
 
 
@@ -46,3 +48,14 @@ def evaluate(source: str, target: str, resolution: int, channel_base: int) -> No
     gradient.square().sum((1, 2, 3)).mean().backward()
     results |= {f"R1, D.{n}": p.grad for n, p in d.named_parameters() if p.grad is not None}
     np.savez(target, **{k: v.detach().numpy() for k, v in results.items()})
+
+
+def augment(source: str, target: str) -> None:
+    """Read images, the numbers of their augmentation and a gradient from the npz file `source`,
+    write the augmented images and the images' gradient to `target`."""
+    arrays = dict(np.load(source))
+    x = torch.from_numpy(arrays["images"]).requires_grad_(True)
+    y = torch_augment.warp(x, plan(arrays["matrices"], *x.shape[2:]))
+    y = torch_augment.color(y, arrays["rows"])
+    (gradient,) = torch.autograd.grad(y, x, torch.from_numpy(arrays["direction"]))
+    np.savez(target, augmented=y.detach().numpy(), gradient=gradient.numpy())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
+from benchmarks.peers import augment_numbers, torch_augment
 from benchmarks.peers import torch_stylegan2 as peer
 
 Body = Callable[[], object]
@@ -65,3 +66,13 @@ def styled_layer(batch: int, channels: int, size: int, backward: bool) -> Body:
     layer = peer.SynthesisLayer(channels, channels, 512, size, up=False)
     x, w = torch.randn(batch, channels, size, size), torch.randn(batch, 512)
     return timed(lambda: layer(x, w, "const"), [x, *layer.parameters()], backward)
+
+
+def augment(batch: int, size: int, backward: bool) -> Body:
+    """Geometry and colours of augmented images, by numbers drawn beforehand."""
+    x = torch.randn(batch, 3, size, size)
+    numbers = augment_numbers.draw(batch, size, size)
+    plan = augment_numbers.plan(numbers.matrices, size, size)
+    return timed(
+        lambda: torch_augment.color(torch_augment.warp(x, plan), numbers.rows), [x], backward
+    )
