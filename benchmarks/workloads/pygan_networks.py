@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.workloads.paddle_networks import inference
 from pygan.algorithms.stylegan2 import StyleGAN2, StyleGAN2Config
 from pygan.models.stylegan2 import Generator
-from pygan.training import Phase, Trainer
+from pygan.training import Phase, RealBatch, Trainer
 
 Body = Callable[[], object]
 
@@ -59,7 +59,8 @@ def iteration(resolution: int, batch: int, channel_base: int) -> dict[str, Body]
     config = StyleGAN2Config(batch=batch, channel_base=channel_base, gamma=1.0, workers=0)
     data = FixedImages(resolution, batch)
     trainer = Trainer(config, OnePhaseAtATime, data)
-    batches = itertools.repeat((data.pixels, None))
+    # A new one each time, for it keeps the images that it has converted.
+    batches = ((RealBatch(data.pixels, None), None) for _ in itertools.count())
     product = math.prod(OnePhaseAtATime.PRIMES)
 
     def run(prime: int, turns: Iterator[int]) -> None:
