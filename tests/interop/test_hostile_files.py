@@ -157,6 +157,34 @@ def test_small_files_cannot_ask_for_large_networks(build: Build, tmp_path: Path)
         assert time.monotonic() - began < 20  # rather than hours, or no memory
 
 
+@pytest.mark.parametrize(
+    ("network", "shapes", "told"),
+    [
+        (
+            "g_ema",
+            {
+                "conv1.conv.weight": (1, 1 << 20, 1, 1, 1),
+                "convs.1.conv.weight": (1, 1 << 20, 1, 1, 1),
+            },
+            r"conv1.weight has shape \[1048576, 1, 1, 1\], not \[1048576, 1048576, 3, 3\]",
+        ),
+        ("g_ema", {"conv1.conv.modulation.weight": (2, 1 << 20)}, "codes of 1048576 numbers"),
+        ("g_ema", {"style.2.weight": (1 << 20, 1)}, r"not \[12, 12\]"),
+        ("d", {"final_linear.0.weight": (1 << 20, 1)}, r"not \[1048576, 16777216\]"),
+        ("d", {"convs.1.conv1.0.weight": (1 << 20, 1, 1, 1)}, r"not \[1048576, 1048576, 3, 3\]"),
+    ],
+)
+def test_each_size_is_backed_by_an_array(
+    network: str, shapes: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    arrays = rosinality_oracle.random_checkpoint(0, WIDTHS)[network]
+    arrays.update({key: np.zeros(shape, np.float32) for key, shape in shapes.items()})
+    value = {network: arrays}
+    if network == "d":  # which alone would not be recognised
+        value["g"] = rosinality_oracle.random_checkpoint(0, WIDTHS)["g"]
+    refuse(tmp_path / "bad", save_torch(value), told)
+
+
 def test_arrays_that_repeat_few_numbers(tmp_path: Path) -> None:
     number = Stored("FloatStorage", "0", 1)
     wide = tensor(number, 0, (1, 1 << 12, 1 << 12, 3, 3), (0, 0, 0, 0, 0))
