@@ -16,7 +16,7 @@ import paddle
 
 from pygan.errors import InputError
 from pygan.training import checkpoint as checkpoints
-from pygan.training.algorithm import Algorithm
+from pygan.training.algorithm import Algorithm, DataSpec
 from pygan.training.checkpoint import Checkpoint
 from pygan.training.config import TrainConfig
 from pygan.training.distributed import World
@@ -121,6 +121,7 @@ def resume(
     """
     training, validation = split_dataset(dataset, config)
     if saved is not None:
+        _check_images(saved, training, config)
         _check_dataset(saved, training.fingerprint, config.data, force)
     elif config.resume:
         raise InputError(
@@ -165,6 +166,23 @@ def prepare_device(config: TrainConfig) -> None:
         # The launcher gives each process a GPU by this variable.
         gpus = os.environ.get("FLAGS_selected_gpus", "0")  # noqa: SIM112
         paddle.set_device(f"gpu:{gpus.split(',')[0]}")
+
+
+def _check_images(saved: Checkpoint, dataset: Any, config: TrainConfig) -> None:
+    """Raises InputError if the networks of a run are not for such images."""
+    data = DataSpec.from_dict(saved.manifest["data"])
+    here, there = (
+        f"{width} x {height} images of {channels} channels"
+        for channels, height, width in (tuple(dataset.image_shape), data.image_shape)
+    )
+    if config.conditional:
+        here += f" in {dataset.num_classes} classes"
+        there += f" in {data.num_classes} classes"
+    if here != there:
+        raise InputError(
+            f"{config.data} has {here}, the networks of {config.out} are for {there}; to take over "
+            f"what fits, start a new run: pygan train ... --resume {config.out}"
+        )
 
 
 def _check_dataset(saved: Checkpoint, fingerprint: str, name: str, force: bool) -> None:

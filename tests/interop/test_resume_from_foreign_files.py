@@ -10,7 +10,7 @@ import ada_pickles as ada
 import numpy as np
 import pytest
 import tf_oracle as tf
-from imported import Imported
+from imported import Imported, import_run
 from torch_pickles import dumps
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
@@ -102,3 +102,18 @@ def test_strict_and_impossible_ones_are_errors(
     assert train(files["stylegan3.pkl"], tmp_path / "run", 16) == 2
     assert "StyleGAN3, which pygan does not have" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_imported_runs_go_on_with_images_of_their_kind(
+    files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = import_run(files["classes.pkl"], tmp_path / "run")
+    for count, size, told in ((8, 32, "has 32 x 32 images"), (3, 16, "channels in 3 classes")):
+        data = write_shapes(tmp_path / f"{count}-{size}", count=count, size=size)
+        capsys.readouterr()
+        assert main(["resume", str(run), "--data", str(data)]) == 2
+        error = capsys.readouterr().err
+        assert told in error
+        assert "are for 16 x 16 images of 3 channels in 4 classes; to take over" in error
+    data = write_shapes(tmp_path / "right", count=8)
+    assert main(["resume", str(run), "--data", str(data), "--kimg", "0.001"]) == 0
