@@ -1,5 +1,6 @@
 // Finds the pixels around points, and goes from them to the points and back.
 #include "augment/warp_points.h"
+#include "common/simd.h"
 
 namespace pygan {
 namespace PYGAN_ISA {
@@ -30,6 +31,18 @@ void locate_all(int32_t* __restrict corner, C* __restrict fx, C* __restrict fy,
   }
 }
 
+template <typename C>
+PYGAN_INLINE void spread_one(C* __restrict u, const C* __restrict z, int64_t stride,
+                             const WarpPoints<C>& points, int64_t k) {
+  C* p = u + points.corner[k];
+  const C right = z[k] * points.x[k], left = z[k] - right;
+  const C right_below = right * points.y[k], left_below = left * points.y[k];
+  p[0] += left - left_below;
+  p[1] += right - right_below;
+  p[stride] += left_below;
+  p[stride + 1] += right_below;
+}
+
 }  // namespace
 
 template <typename C>
@@ -58,15 +71,14 @@ void sample(C* __restrict z, const C* __restrict u, int64_t stride, const WarpPo
 template <typename C>
 void spread(C* __restrict u, const C* __restrict z, int64_t stride, const WarpPoints<C>& points,
             int64_t count) {
-  for (int64_t k = 0; k < count; ++k) {
-    C* p = u + points.corner[k];
-    const C right = z[k] * points.x[k], left = z[k] - right;
-    const C right_below = right * points.y[k], left_below = left * points.y[k];
-    p[0] += left - left_below;
-    p[1] += right - right_below;
-    p[stride] += left_below;
-    p[stride + 1] += right_below;
+  // Neighbours add to the same pixels, and would wait for each other: eight streams, far apart,
+  // take turns.
+  constexpr int kStreams = 8;
+  const int64_t length = count / kStreams;
+  for (int64_t k = 0; k < length; ++k) {
+    for (int s = 0; s < kStreams; ++s) spread_one(u, z, stride, points, k + s * length);
   }
+  for (int64_t k = kStreams * length; k < count; ++k) spread_one(u, z, stride, points, k);
 }
 
 template <typename C>
