@@ -41,7 +41,8 @@ def warp(images: paddle.Tensor, matrices: paddle.Tensor, *, impl: str = "auto") 
     slightly blurred because f is not symmetric, the operator jumps as a function of the matrix.
 
     It is linear in the images. The native operator is exact to second order (a third is silently
-    incomplete, because Paddle drops it), ``impl='ref'`` to any.
+    incomplete, because Paddle drops it), ``impl='ref'`` to any; with Paddle 2, whose gathers cannot
+    be differentiated twice, to first.
 
     Args:
         images: ``[N, C, H, W]``, float16, bfloat16, float32 or float64. The 16-bit types are

@@ -23,8 +23,16 @@ SYMLET = np.array([
 
 
 def continued(x: np.ndarray, top: int, bottom: int, left: int, right: int) -> np.ndarray:
-    """The last two axes, continued by reflection; numpy repeats a single pixel."""
-    return np.pad(x, [(0, 0)] * (x.ndim - 2) + [(top, bottom), (left, right)], mode="reflect")
+    """The last two axes, continued by reflection as often as it takes."""
+
+    def index(size: int, before: int, after: int) -> np.ndarray:
+        if size == 1:
+            return np.zeros(before + 1 + after, dtype=int)
+        place, last = np.arange(-before, size + after), size - 1
+        return np.abs((place + last) % (2 * last) - last)
+
+    h, w = x.shape[-2:]
+    return x[..., index(h, top, bottom)[:, None], index(w, left, right)]
 
 
 def warp_oracle(x: np.ndarray, matrices: np.ndarray) -> np.ndarray:

