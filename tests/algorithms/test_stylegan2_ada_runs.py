@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from programs import (
     ROOT,
     assert_same_weights,
@@ -232,6 +233,25 @@ def test_options_work_from_the_command_line(data: Path, tmp_path: Path, options:
         assert "data: 24 images of 8 x 8, 3 channels, 20 held out" in log
     sampling = ["sample", str(run), "--seeds", "0-1", "--out", str(tmp_path / "out")]
     assert main(sampling + (["--class", "2"] if "--conditional" in options else [])) == 0
+
+
+@pytest.mark.parametrize(("mode", "size"), [("RGBA", (24, 16)), ("L", (8, 24))])
+def test_images_with_alpha_or_without_colour_of_any_sides(
+    mode: str, size: tuple[int, int], tmp_path: Path
+) -> None:
+    random = np.random.RandomState(0)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i in range(12):
+        shape = (*size[::-1], len(mode))
+        pixels = random.randint(0, 256, shape).astype(np.uint8)
+        Image.fromarray(pixels if mode == "RGBA" else pixels[..., 0]).save(folder / f"{i}.png")
+    options = ["--data", folder, "--kimg", 0.016, "--aug", "fixed", "--p", 0.9, *TINY]
+    assert train("--out", tmp_path / "run", *options, "--augpipe", "bgcfnc") == 0
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert f"data: 12 images of {size[0]} x {size[1]}, {len(mode)} channels" in log
+    (last,) = stats(tmp_path / "run")
+    assert all(np.isfinite(value) for value in last.values())
 
 
 def test_the_embedded_emoji_can_be_trained_on(capsys: pytest.CaptureFixture[str]) -> None:
