@@ -6,6 +6,7 @@ extern "C" __attribute__((visibility("default"))) const pygan::CudaBackend* pyga
   static const pygan::CudaBackend backend = {
       pygan::bias_act_cuda,
       pygan::upfirdn2d_cuda,
+      pygan::layer_staged_bytes_cuda,
       pygan::layer_forward_cuda,
       pygan::layer_backward_cuda,
       pygan::layer_second_order_cuda,

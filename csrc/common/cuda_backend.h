@@ -17,6 +17,7 @@ namespace pygan {
 struct CudaBackend {
   decltype(&bias_act_cuda) bias_act;
   decltype(&upfirdn2d_cuda) upfirdn2d;
+  decltype(&layer_staged_bytes_cuda) layer_staged_bytes;
   decltype(&layer_forward_cuda) layer_forward;
   decltype(&layer_backward_cuda) layer_backward;
   decltype(&layer_second_order_cuda) layer_second_order;

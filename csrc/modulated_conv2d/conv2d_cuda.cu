@@ -24,8 +24,7 @@ int64_t round_up(int64_t value, int64_t multiple) { return ceil_div(value, multi
 // A gather with everything that follows from the sizes of `result` and `operand`, but its phases,
 // taps and the padding of its images.
 struct Gather {
-  StagedImages images;
-  StagedWeights weights;
+  StagedOperands operands;
   GatherCall call;
   bool fits = true;  // the gather can do this at all
 };
@@ -34,14 +33,14 @@ int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) 
 
 Gather plan_forward(const ConvShape& s) {
   Gather g;
-  g.images.n = s.n;
-  g.images.groups = s.groups;
-  g.images.channels = s.ci_per_group();
-  g.images.hp = (s.oh - 1) * s.stride_y + (s.kh - 1) * s.dilation_y + 1;
-  g.images.wp = (s.ow - 1) * s.stride_x + (s.kw - 1) * s.dilation_x + 1;
-  g.images.top = s.pad_top;
-  g.images.left = s.pad_left;
-  g.weights.rows = s.co_per_group();
+  g.operands.images.n = s.n;
+  g.operands.images.groups = s.groups;
+  g.operands.images.channels = s.ci_per_group();
+  g.operands.images.hp = (s.oh - 1) * s.stride_y + (s.kh - 1) * s.dilation_y + 1;
+  g.operands.images.wp = (s.ow - 1) * s.stride_x + (s.kw - 1) * s.dilation_x + 1;
+  g.operands.images.top = s.pad_top;
+  g.operands.images.left = s.pad_left;
+  g.operands.weights.rows = s.co_per_group();
   g.call.step_y = s.stride_y;
   g.call.step_x = s.stride_x;
   g.call.height = s.oh;
@@ -93,10 +92,10 @@ Gather plan_input_grad(const ConvShape& s) {
   Gather g;
   const GradAxis y{s.h, s.pad_top, s.kh, s.stride_y, s.dilation_y};
   const GradAxis x{s.w, s.pad_left, s.kw, s.stride_x, s.dilation_x};
-  g.images.n = s.n;
-  g.images.groups = s.groups;
-  g.images.channels = s.co_per_group();
-  g.weights.rows = s.ci_per_group();
+  g.operands.images.n = s.n;
+  g.operands.images.groups = s.groups;
+  g.operands.images.channels = s.co_per_group();
+  g.operands.weights.rows = s.ci_per_group();
   g.call.height = s.h;
   g.call.width = s.w;
   g.call.out_stride_y = s.stride_y;
@@ -104,8 +103,8 @@ Gather plan_input_grad(const ConvShape& s) {
   g.fits = s.taps() <= kMaxTaps && int64_t{s.stride_y} * s.stride_x <= kMaxPhases &&
            std::max(s.h * s.w, s.oh * s.ow) <= kMostPixels;
   if (!g.fits) return g;
-  y.pad_images(&g.images.hp, &g.images.top);
-  x.pad_images(&g.images.wp, &g.images.left);
+  y.pad_images(&g.operands.images.hp, &g.operands.images.top);
+  x.pad_images(&g.operands.images.wp, &g.operands.images.left);
   int taps = 0;
   for (int py = 0; py < s.stride_y; ++py) {
     for (int px = 0; px < s.stride_x; ++px) {
@@ -118,8 +117,9 @@ Gather plan_input_grad(const ConvShape& s) {
       for (int a = 0; a < s.kh; ++a) {
         for (int b = 0; b < s.kw; ++b) {
           if (phase.height == 0 || phase.width == 0 || !y.has(py, a) || !x.has(px, b)) continue;
-          g.call.taps[taps++] = {a * s.kw + b, static_cast<int32_t>(y.offset(py, a) + g.images.top),
-                                 static_cast<int32_t>(x.offset(px, b) + g.images.left)};
+          g.call.taps[taps++] = {a * s.kw + b,
+                                 static_cast<int32_t>(y.offset(py, a) + g.operands.images.top),
+                                 static_cast<int32_t>(x.offset(px, b) + g.operands.images.left)};
         }
       }
       phase.tap_end = taps;
@@ -135,50 +135,32 @@ Gather plan_input_grad(const ConvShape& s) {
 
 // Whether staging is worth its while for sums over `channels` per group.
 bool takes_direct(const Gather& gather, const ConvShape& shape) {
-  const int64_t channels = gather.images.channels;
+  const int64_t channels = gather.operands.images.channels;
   return !gather.fits || channels * shape.taps() <= kLeastProducts ||
-         (shape.groups > 1 && std::min(channels, gather.weights.rows) < kLeastGroupChannels);
+         (shape.groups > 1 &&
+          std::min(channels, gather.operands.weights.rows) < kLeastGroupChannels);
 }
 
-void run_gather(Gather* g, void* y, const void* x, const void* w, const void* x_scale, int64_t h,
-                int64_t width, const DeviceEpilogue& epilogue, const WeightLayout& layout,
-                const CudaConv& conv, const CudaContext& context) {
-  StagedImages& images = g->images;
-  StagedWeights& weights = g->weights;
+// The rest of the operands' sizes, and how `stage` fills them: x [.., h, w].
+StagingCall staging_of(Gather* g, int64_t h, int64_t w, const WeightLayout& layout,
+                       const CudaConv& conv) {
+  StagedImages& images = g->operands.images;
+  StagedWeights& weights = g->operands.weights;
   images.cp = round_up(images.channels, kStagedChannels);
   weights.taps = conv.shape.taps();
   weights.groups = conv.shape.groups;
   weights.columns = images.channels;
   weights.rp = round_up(weights.rows, kStagedRows);
   weights.cp = images.cp;
-
-  StagingCall staging;
-  staging.storage = conv.storage;
-  staging.product = conv.product;
-  staging.images = &images;
-  staging.x = x;
-  staging.x_scale = x_scale;
-  staging.h = h;
-  staging.w = width;
-  staging.weights = &weights;
-  staging.w_data = w;
-  staging.layout = layout;
-  stage(staging, context);
-
-  g->call.storage = conv.storage;
-  g->call.product = conv.product;
-  g->call.images = &images;
-  g->call.weights = &weights;
-  g->call.y = y;
-  g->call.epilogue = epilogue;
-  gather_gemm(g->call, context);
-}
-
-// The product that this device runs.
-CudaConv on_this_device(const CudaConv& conv) {
-  CudaConv supported = conv;
-  supported.product = supported_product(conv.product, conv.storage, device_limits().arch);
-  return supported;
+  StagingCall call;
+  call.storage = conv.storage;
+  call.product = conv.product;
+  call.images = &images;
+  call.h = h;
+  call.w = w;
+  call.weights = &weights;
+  call.layout = layout;
+  return call;
 }
 
 }  // namespace
@@ -193,6 +175,66 @@ Product supported_product(Product wanted, Storage storage, int arch) {
   return arch >= least ? wanted : Product::exact;
 }
 
+namespace {
+
+// The gather of a call and the staging that it needs. `taken` is false if another kernel takes it.
+struct PlannedConv {
+  CudaConv conv;  // with the product of this device
+  Gather gather;
+  StagingCall staging;  // refers to `gather`
+  bool taken;
+
+  PlannedConv(const CudaConv& asked, bool gradient) : conv(asked) {
+    const ConvShape& shape = conv.shape;
+    taken = !pointwise_few_supports(shape);
+    if (!taken) return;
+    gather = gradient ? plan_input_grad(shape) : plan_forward(shape);
+    taken = !takes_direct(gather, shape);
+    if (!taken) return;
+    conv.product = supported_product(conv.product, conv.storage, device_limits().arch);
+    // Rows and columns of the weights change places in the gradient, whose sum is over output
+    // channels.
+    WeightLayout layout = conv.layout;
+    if (gradient) layout.exchanged = !layout.exchanged;
+    staging = staging_of(&gather, gradient ? shape.oh : shape.h, gradient ? shape.ow : shape.w,
+                         layout, conv);
+  }
+  PlannedConv(const PlannedConv&) = delete;
+
+  void run(void* y, const void* x, const void* w, const void* x_scale,
+           const DeviceEpilogue& epilogue, const CudaContext& context) {
+    if (conv.staged != nullptr) {
+      gather.operands.place(const_cast<void*>(conv.staged),
+                            staged_bytes(conv.product, conv.storage));
+    } else {
+      staging.x = x;
+      staging.x_scale = x_scale;
+      staging.w_data = w;
+      stage(staging, context);
+    }
+    gather.call.storage = conv.storage;
+    gather.call.product = conv.product;
+    gather.call.images = &gather.operands.images;
+    gather.call.weights = &gather.operands.weights;
+    gather.call.y = y;
+    gather.call.epilogue = epilogue;
+    gather_gemm(gather.call, context);
+  }
+};
+
+}  // namespace
+
+bool staged_operands(StagedOperands* operands, StagingCall* call, const CudaConv& conv,
+                     bool gradient) {
+  const PlannedConv planned(conv, gradient);
+  if (!planned.taken) return false;
+  *operands = planned.gather.operands;
+  *call = planned.staging;
+  call->images = &operands->images;
+  call->weights = &operands->weights;
+  return true;
+}
+
 void conv_forward_cuda(void* y, const void* x, const void* w, const void* x_scale,
                        const DeviceEpilogue& epilogue, const CudaConv& conv,
                        const CudaContext& context) {
@@ -200,12 +242,11 @@ void conv_forward_cuda(void* y, const void* x, const void* w, const void* x_scal
   if (pointwise_few_supports(conv.shape)) {
     return pointwise_few_forward(y, x, w, x_scale, epilogue, conv, context);
   }
-  Gather gather = plan_forward(conv.shape);
-  if (takes_direct(gather, conv.shape)) {
+  PlannedConv planned(conv, false);
+  if (!planned.taken) {
     return direct_forward_cuda(y, x, w, x_scale, epilogue, conv, context);
   }
-  run_gather(&gather, y, x, w, x_scale, conv.shape.h, conv.shape.w, epilogue, conv.layout,
-             on_this_device(conv), context);
+  planned.run(y, x, w, x_scale, epilogue, context);
 }
 
 void conv_input_grad_cuda(void* dx, const void* dy, const void* w, const void* dy_scale,
@@ -215,15 +256,11 @@ void conv_input_grad_cuda(void* dx, const void* dy, const void* w, const void* d
   if (pointwise_few_supports(conv.shape)) {
     return pointwise_few_input_grad(dx, dy, w, dy_scale, epilogue, conv, context);
   }
-  Gather gather = plan_input_grad(conv.shape);
-  if (takes_direct(gather, conv.shape)) {
+  PlannedConv planned(conv, true);
+  if (!planned.taken) {
     return direct_input_grad_cuda(dx, dy, w, dy_scale, epilogue, conv, context);
   }
-  // Rows and columns of the weights change places: the sum is over output channels.
-  WeightLayout layout = conv.layout;
-  layout.exchanged = !layout.exchanged;
-  run_gather(&gather, dx, dy, w, dy_scale, conv.shape.oh, conv.shape.ow, epilogue, layout,
-             on_this_device(conv), context);
+  planned.run(dx, dy, w, dy_scale, epilogue, context);
 }
 
 }  // namespace pygan

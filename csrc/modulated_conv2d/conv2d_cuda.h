@@ -9,9 +9,10 @@
 //   2. One launch multiplies them, for forward and input gradient with the epilogue on the way out
 //      (gather_gemm.cu); the weight gradient splits its long sum over blocks and adds the parts in
 //      a fixed order in one more launch (weight_grad.cu).
-// 1x1 convolutions with at most four channels on one side (pointwise_few.cuh) work on tensors as
-// they lie. What does not fit (more than kMaxTaps taps) takes the direct kernels (direct.cu), one
-// thread per result.
+// With `staged` the first of these has happened already: a layer's operands are staged by the
+// launch that makes its demodulation (layer_cuda.h). 1x1 convolutions with at most four channels on
+// one side (pointwise_few.cuh) work on tensors as they lie. What does not fit (more than kMaxTaps
+// taps) takes the direct kernels (direct.cu), one thread per result.
 #pragma once
 
 #include "common/cuda_context.h"
@@ -39,7 +40,16 @@ struct CudaConv {
   WeightLayout layout;
   Storage storage = Storage::float32;
   Product product = Product::exact;
+  const void* staged = nullptr;  // the operands: see staged_operands
 };
+
+struct StagedOperands;
+struct StagingCall;
+// How conv_forward_cuda, or with `gradient` conv_input_grad_cuda, stages its operands: all but the
+// pointers of `operands`, and of `call`, which is made to refer to `operands`. False if it stages
+// none.
+bool staged_operands(StagedOperands* operands, StagingCall* call, const CudaConv& conv,
+                     bool gradient);
 
 void conv_forward_cuda(void* y, const void* x, const void* w, const void* x_scale,
                        const DeviceEpilogue& epilogue, const CudaConv& conv,

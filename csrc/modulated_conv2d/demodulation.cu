@@ -1,22 +1,27 @@
 // See demodulation.h.
 #include "common/cuda_launch.cuh"
 #include "modulated_conv2d/demodulation.h"
+#include "modulated_conv2d/layer_staging.cuh"
 #include "modulated_conv2d/row_sums.cuh"
 
 namespace pygan {
 namespace {
 
-// A block computes one output channel: e[o, :] and d[:, o], some samples at a time. A thread reads
-// back only the energies that it wrote.
-template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    demodulate(T* d, T* e, const T* w, const T* s, int64_t samples, int64_t outputs, int64_t inputs,
-               int64_t taps) {
-  __shared__ T staged[kStaged];
+struct DemodulationShape {
+  int64_t samples, outputs, inputs, taps;
+};
+
+// One output channel: e[o, :] and d[:, o], some samples at a time. A thread reads back only the
+// energies that it wrote. read(begin, count) is called where `staged` holds the weights of the
+// inputs [begin, begin + count).
+template <typename T, typename Read>
+__device__ __forceinline__ void demodulate_channel(T* d, T* e, const T* w, const T* s,
+                                                   const DemodulationShape& shape, T* staged,
+                                                   Read&& read) {
   __shared__ T of_warps[kSamples][kOfWarps];
   const int thread = threadIdx.x;
-  const int64_t o = blockIdx.x;
-  const int rows = rows_per_block(taps);
+  const int64_t o = blockIdx.x, inputs = shape.inputs, samples = shape.samples;
+  const int rows = rows_per_block(shape.taps);
   int64_t first = 0;
   do {
     T sums[kSamples] = {};
@@ -25,8 +30,11 @@ __global__ void __launch_bounds__(kThreads)
       const int64_t i = begin + thread;
       T energy = 0;
       if (first == 0) {
-        const T* row = w + (o * inputs + begin) * taps;
-        energy = row_sum(count, taps, staged, [&](int64_t k) { return row[k] * row[k]; });
+        const T* row = w + (o * inputs + begin) * shape.taps;
+        energy = row_sum(
+            count, shape.taps, staged, [&](int64_t k) { return row[k]; },
+            [](T v) { return v * v; });
+        read(begin, count);
         if (thread < count) e[o * inputs + i] = energy;
       } else if (thread < count) {
         energy = e[o * inputs + i];
@@ -42,10 +50,39 @@ __global__ void __launch_bounds__(kThreads)
     }
     const T total = block_join(sums, of_warps, [](T a, T b) { return a + b; });
     if (thread < kSamples && first + thread < samples) {
-      d[(first + thread) * outputs + o] = T(1) / sqrt(total + static_cast<T>(kEpsilon));
+      d[(first + thread) * shape.outputs + o] = T(1) / sqrt(total + static_cast<T>(kEpsilon));
     }
     first += kSamples;
   } while (first < samples);
+}
+
+// A block per output channel.
+template <typename T>
+__global__ void __launch_bounds__(kThreads)
+    demodulate(T* d, T* e, const T* w, const T* s, const DemodulationShape shape) {
+  __shared__ T staged[kStaged];
+  demodulate_channel(d, e, w, s, shape, staged, [](int64_t, int) {});
+}
+
+// And the operands of the layer's convolution (layer_staging.cuh).
+template <Product kProduct, typename T>
+__global__ void __launch_bounds__(kThreads, 4)
+    demodulate_and_stage(T* d, T* e, const T* w, const T* s, const DemodulationShape shape,
+                         const StagedRows<Staged<kProduct, T>> out_w, Staged<kProduct, T>* out_x,
+                         const T* x, const StagingGeometry geometry) {
+  extern __shared__ uint4 shared[];
+  T* const values = reinterpret_cast<T*>(shared);
+  const int64_t o = blockIdx.x;
+  if (o < shape.outputs) {
+    demodulate_channel(d, e, w, s, shape, values, [&](int64_t begin, int count) {
+      out_w.write(o, begin, count, values, [](T v) { return to_staged<kProduct, T>(v); });
+    });
+  } else if (o < out_w.padded_rows) {
+    out_w.zeros(o);
+  } else {
+    stage_images<kProduct, T>(out_x, x, TensorScales<T>{s}, geometry,
+                              static_cast<uint32_t>(o - out_w.padded_rows), values);
+  }
 }
 
 template <typename T>
@@ -56,7 +93,8 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * block_rows;
   const int count = static_cast<int>(begin + block_rows < rows ? block_rows : rows - begin);
   const int64_t at = begin * taps;
-  const T sum = row_sum(count, taps, staged, [&](int64_t k) { return a[at + k] * b[at + k]; });
+  const T sum = row_sum(
+      count, taps, staged, [&](int64_t k) { return a[at + k] * b[at + k]; }, [](T v) { return v; });
   if (threadIdx.x < count) e[begin + threadIdx.x] = factor * sum;
 }
 
@@ -89,28 +127,53 @@ unsigned grid_of(int64_t blocks, const char* kernel) {
   return static_cast<unsigned>(blocks);
 }
 
+[[noreturn]] void refuse_half(const char* what) {
+  throw std::runtime_error(std::string("CUDA: ") + what +
+                           " takes float32 or float64, and came with a half type: widen the "
+                           "tensors to float32.");
+}
+
 // Calls body(T{}) with float or double.
 template <typename Body>
 void dispatch(Storage storage, const char* what, Body&& body) {
   if (storage == Storage::float32) return body(float{});
   if (storage == Storage::float64) return body(double{});
-  throw std::runtime_error(std::string("CUDA: ") + what +
-                           " takes float32 or float64, and came with a half type: widen the "
-                           "tensors to float32.");
+  refuse_half(what);
 }
 
 }  // namespace
 
 void demodulation_cuda(void* d, void* e, const void* w, const void* s, int64_t samples,
                        int64_t outputs, int64_t inputs, int64_t taps, Storage storage,
-                       const CudaContext& context) {
-  if (outputs == 0) return;
-  dispatch(storage, "demodulation", [&](auto zero) {
+                       const StagedLayer& stage, const CudaContext& context) {
+  const DemodulationShape shape{samples, outputs, inputs, taps};
+  if (stage.layer == nullptr) {
+    if (outputs == 0) return;
+    return dispatch(storage, "demodulation", [&](auto zero) {
+      using T = decltype(zero);
+      demodulate<T><<<grid_of(outputs, "demodulate"), kThreads, 0, stream_of(context)>>>(
+          static_cast<T*>(d), static_cast<T*>(e), static_cast<const T*>(w),
+          static_cast<const T*>(s), shape);
+      check_launch("demodulate");
+    });
+  }
+  const LayerStaging staging(*stage.layer, stage.x, stage.staged,
+                             storage == Storage::float64 ? 8 : 4);
+  dispatch_product(storage, staging.call.product, [&](auto zero, auto tag) {
     using T = decltype(zero);
-    demodulate<T><<<grid_of(outputs, "demodulate"), kThreads, 0, stream_of(context)>>>(
-        static_cast<T*>(d), static_cast<T*>(e), static_cast<const T*>(w), static_cast<const T*>(s),
-        samples, outputs, inputs, taps);
-    check_launch("demodulate");
+    constexpr Product kProduct = decltype(tag)::value;
+    using S = Staged<kProduct, T>;
+    if constexpr (std::is_same<T, Compute<T>>::value && sizeof(S) == sizeof(T)) {
+      demodulate_and_stage<kProduct, T>
+          <<<grid_of(staging.blocks, "demodulate_and_stage"), kThreads, staging.shared_bytes,
+             stream_of(context)>>>(static_cast<T*>(d), static_cast<T*>(e), static_cast<const T*>(w),
+                                   static_cast<const T*>(s), shape, staging.rows<S>(),
+                                   static_cast<S*>(staging.operands.images.data),
+                                   static_cast<const T*>(stage.x), staging.plan.geometry);
+      check_launch("demodulate_and_stage");
+    } else {
+      refuse_half("demodulation");
+    }
   });
 }
 

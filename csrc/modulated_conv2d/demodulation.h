@@ -12,11 +12,22 @@
 
 namespace pygan {
 
+struct LayerCuda;
+
+// What a layer's convolution multiplies, staged by the launch that makes its demodulation, so that
+// the layer is two launches: `staged`, of layer_staged_bytes_cuda (more than 0), from x. For
+// LayerCuda::staged.
+struct StagedLayer {
+  const LayerCuda* layer = nullptr;  // null: nothing is staged
+  const void* x = nullptr;
+  void* staged = nullptr;
+};
+
 // Both, in one launch: d [samples, outputs] and e [outputs, inputs] from w [outputs, inputs, taps]
 // and s [samples, inputs]. float32 or float64, as all of this file.
 void demodulation_cuda(void* d, void* e, const void* w, const void* s, int64_t samples,
                        int64_t outputs, int64_t inputs, int64_t taps, Storage storage,
-                       const CudaContext& context);
+                       const StagedLayer& stage, const CudaContext& context);
 
 // The loops of weight_energy.h: e[r] = factor * sum_k a[r, k] b[r, k], and
 // out[r, k] = factor * w[r, k] * e[r].

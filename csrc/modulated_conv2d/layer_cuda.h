@@ -17,7 +17,14 @@ struct LayerCuda {
   bool double_fir = false;    // double instead of float
   Storage storage = Storage::float32;
   Product product = Product::exact;
+  // The operands of the forward pass, if the launch that made d has staged them
+  // (layer_staging.cuh); x, w and s are not read then.
+  const void* staged = nullptr;
 };
+
+// Bytes of the staged operands of a layer's forward pass; 0 if it stages none, or something else
+// than x * s and w as they lie (mode down filters x first).
+int64_t layer_staged_bytes_cuda(const LayerCuda& layer);
 
 void layer_forward_cuda(void* y, const LayerInputs<void>& in, const LayerCuda& layer,
                         const CudaContext& context);

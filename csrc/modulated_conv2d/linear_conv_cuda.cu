@@ -44,7 +44,8 @@ void linear_forward_cuda(void* y, const void* x, const void* w, const void* s,
                          const CudaContext& context) {
   const LinearConv& c = layer.conv;
   const ConvShape shape = shape_of(c);
-  const CudaConv conv = engine_of(layer, shape);
+  CudaConv conv = engine_of(layer, shape);
+  conv.staged = layer.staged;
   switch (c.mode) {
     case ConvMode::conv:
       return conv_forward_cuda(y, x, w, s, epilogue, conv, context);
@@ -61,6 +62,21 @@ void linear_forward_cuda(void* y, const void* x, const void* w, const void* s,
       return conv_forward_cuda(y, filtered, w, s, epilogue, conv, context);
     }
   }
+}
+
+bool linear_staging(StagedOperands* operands, StagingCall* call, const LayerCuda& layer) {
+  const ConvMode mode = layer.conv.mode;
+  if (mode == ConvMode::down || layer.conv.groups > 1) return false;
+  return staged_operands(operands, call, engine_of(layer, shape_of(layer.conv)),
+                         mode != ConvMode::conv) &&
+         !call->layout.exchanged;
+}
+
+int64_t layer_staged_bytes_cuda(const LayerCuda& layer) {
+  StagedOperands operands;
+  StagingCall call;
+  if (!linear_staging(&operands, &call, layer)) return 0;
+  return operands.bytes(staged_bytes(call.product, call.storage));
 }
 
 LinearGradsCuda::LinearGradsCuda(const void* q, const void* q_scale, const LayerCuda& layer,

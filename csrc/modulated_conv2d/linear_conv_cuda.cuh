@@ -6,6 +6,7 @@
 #include "common/device_epilogue.h"
 #include "modulated_conv2d/conv_shape.h"
 #include "modulated_conv2d/layer_cuda.h"
+#include "modulated_conv2d/staging.h"
 
 namespace pygan {
 
@@ -13,6 +14,10 @@ namespace pygan {
 void linear_forward_cuda(void* y, const void* x, const void* w, const void* s,
                          const DeviceEpilogue& epilogue, const LayerCuda& layer,
                          const CudaContext& context);
+
+// How linear_forward_cuda stages x * s and w in its first launch: see staged_operands. False if it
+// does not.
+bool linear_staging(StagedOperands* operands, StagingCall* call, const LayerCuda& layer);
 
 // Gradients of <C(x * s, w), q * q_scale> for one q [n, co, oh, ow], and q_scale [n, co] or null.
 // What several of them need is computed once. The layer and the context must outlive it.

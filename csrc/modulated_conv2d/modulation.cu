@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "common/cuda_launch.cuh"
+#include "modulated_conv2d/layer_staging.cuh"
 #include "modulated_conv2d/modulation.h"
 #include "modulated_conv2d/row_sums.cuh"
 
@@ -24,13 +25,20 @@ struct Source {
   }
 };
 
-// Sample n is written by block n modulo the number of blocks. A thread reads back only the energies
-// that it wrote. Two blocks per SM: with the registers of three the compiler spills some.
-template <typename Half, typename Out>
-__global__ void __launch_bounds__(kThreads, 2)
-    modulate(Out* w_out, Out* s_out, Out* d, float* e, float* w_scale, float* s_scale,
-             Source<Half> w, Source<Half> s, ModulationShape shape, float root_fan_in) {
-  __shared__ float staged[kStaged];
+template <typename Out>
+struct Modulated {
+  Out *w, *s, *d;
+  float *e, *w_scale, *s_scale;
+};
+
+// One output channel. Sample n is written by block n modulo the number of channels. A thread reads
+// back only the energies that it wrote. read(begin, count) is called where `staged` holds the
+// scaled weights of the inputs [begin, begin + count).
+template <typename Half, typename Out, typename Read>
+__device__ __forceinline__ void modulate_channel(const Modulated<Out>& out, const Source<Half>& w,
+                                                 const Source<Half>& s,
+                                                 const ModulationShape& shape, float root_fan_in,
+                                                 float* staged, Read&& read) {
   __shared__ float of_warps[kSamples][kOfWarps];
   __shared__ float largest_of_warps[kSamples + 1][kOfWarps];
   __shared__ float scales[kSamples + 1];  // of samples, then of the weights
@@ -61,10 +69,10 @@ __global__ void __launch_bounds__(kThreads, 2)
               kSmallest);
     if (thread < kSamples) {
       scales[thread] = 1 / of_all;
-      if (owned >> thread & 1) s_scale[first + thread] = 1 / of_all;
+      if (owned >> thread & 1) out.s_scale[first + thread] = 1 / of_all;
     } else if (thread == kSamples && first == 0) {
       scales[kSamples] = 1 / (of_all * root_fan_in);
-      w_scale[o] = scales[kSamples];
+      out.w_scale[o] = scales[kSamples];
     }
     __syncthreads();
 
@@ -76,14 +84,18 @@ __global__ void __launch_bounds__(kThreads, 2)
       if (first == 0) {
         const float scale = scales[kSamples];
         const int64_t row = (o * inputs + begin) * taps;
-        energy = row_sum(count, taps, staged, [&](int64_t k) {
-          const float scaled = w[row + k] * scale;
-          w_out[row + k] = store_value<Out>(scaled);
-          return scaled * scaled;
-        });
-        if (thread < count) e[o * inputs + i] = energy;
+        energy = row_sum(
+            count, taps, staged,
+            [&](int64_t k) {
+              const float scaled = w[row + k] * scale;
+              out.w[row + k] = store_value<Out>(scaled);
+              return scaled;
+            },
+            [](float v) { return v * v; });
+        read(begin, count);
+        if (thread < count) out.e[o * inputs + i] = energy;
       } else if (thread < count) {
-        energy = e[o * inputs + i];
+        energy = out.e[o * inputs + i];
       }
       if (thread < count) {
 #pragma unroll
@@ -91,18 +103,81 @@ __global__ void __launch_bounds__(kThreads, 2)
           if (first + k >= samples) continue;
           const int64_t at = (first + k) * inputs + i;
           const float style = s[at] * scales[k];
-          if (owned >> k & 1) s_out[at] = store_value<Out>(style);
+          if (owned >> k & 1) out.s[at] = store_value<Out>(style);
           sums[k] += style * style * energy;
         }
       }
     }
     const float total = block_join(sums, of_warps, [](float a, float b) { return a + b; });
     if (thread < kSamples && first + thread < samples) {
-      d[(first + thread) * shape.outputs + o] =
+      out.d[(first + thread) * shape.outputs + o] =
           store_value<Out>(1 / sqrtf(total + static_cast<float>(kEpsilon)));
     }
     first += kSamples;
   } while (first < samples);
+}
+
+// A block per output channel. Two blocks per SM: with the registers of three the compiler spills
+// some.
+template <typename Half, typename Out>
+__global__ void __launch_bounds__(kThreads, 2)
+    modulate(const Modulated<Out> out, const Source<Half> w, const Source<Half> s,
+             const ModulationShape shape, float root_fan_in) {
+  __shared__ float staged[kStaged];
+  modulate_channel(out, w, s, shape, root_fan_in, staged, [](int64_t, int) {});
+}
+
+// cs of one sample, for all threads of the block.
+template <typename Half>
+__device__ __forceinline__ float scale_of_sample(const Source<Half>& s, int64_t sample,
+                                                 int64_t inputs) {
+  __shared__ float of_warps[1][kOfWarps];
+  __shared__ float scale;
+  float largest[1] = {};
+  for (int64_t i = threadIdx.x; i < inputs; i += kThreads) {
+    largest[0] = fmaxf(largest[0], fabsf(s[sample * inputs + i]));
+  }
+  const float of_all = block_join(largest, of_warps, [](float a, float b) { return fmaxf(a, b); });
+  if (threadIdx.x == 0) scale = 1 / fmaxf(of_all, kSmallest);
+  __syncthreads();
+  return scale;
+}
+
+// And the operands of the layer's convolution (layer_staging.cuh), of w' and s' as they are
+// rounded.
+template <Product kProduct, typename Half>
+__global__ void __launch_bounds__(kThreads, 2)
+    modulate_and_stage(const Modulated<Half> out, const Source<Half> w, const Source<Half> s,
+                       const ModulationShape shape, float root_fan_in,
+                       const StagedRows<Staged<kProduct, Half>> out_w,
+                       Staged<kProduct, Half>* out_x, const Half* x,
+                       const StagingGeometry geometry) {
+  extern __shared__ uint4 shared[];
+  float* const values = reinterpret_cast<float*>(shared);
+  const int64_t o = blockIdx.x;
+  if (o < shape.outputs) {
+    modulate_channel(out, w, s, shape, root_fan_in, values, [&](int64_t begin, int count) {
+      out_w.write(o, begin, count, values, [](float v) {
+        return to_staged<kProduct, Half>(load_value(store_value<Half>(v)));
+      });
+    });
+  } else if (o < out_w.padded_rows) {
+    out_w.zeros(o);
+  } else {
+    const uint32_t block = static_cast<uint32_t>(o - out_w.padded_rows);
+    float scale = 0;
+    if (block < geometry.image_blocks) {
+      scale = scale_of_sample(s, Stager<kProduct, Half>::sample_of(geometry, block), shape.inputs);
+    }
+    stage_images<kProduct, Half>(
+        out_x, x,
+        [&](int64_t plane) {
+          return [&s, plane, scale](int k) {
+            return load_value(store_value<Half>(s[plane + k] * scale));
+          };
+        },
+        geometry, block, values);
+  }
 }
 
 // Each block takes kPerThread elements per thread, so that an element's place needs 64-bit
@@ -159,6 +234,26 @@ void dispatch(Storage half, Storage out, Body&& body) {
   throw std::runtime_error("CUDA: modulation is for float16 and bfloat16.");
 }
 
+template <typename Half>
+void modulate_and_stage_layer(const Modulated<Half>& out, const Source<Half>& w,
+                              const Source<Half>& s, const ModulationShape& shape, float root,
+                              const StagedLayer& stage, const CudaContext& context) {
+  const LayerStaging staging(*stage.layer, stage.x, stage.staged, 4);
+  const auto run = [&](auto tag) {
+    constexpr Product kProduct = decltype(tag)::value;
+    using S = Staged<kProduct, Half>;
+    modulate_and_stage<kProduct, Half><<<grid_of(staging.blocks, "modulate_and_stage"), kThreads,
+                                         staging.shared_bytes, stream_of(context)>>>(
+        out, w, s, shape, root, staging.rows<S>(), static_cast<S*>(staging.operands.images.data),
+        static_cast<const Half*>(stage.x), staging.plan.geometry);
+    check_launch("modulate_and_stage");
+  };
+  constexpr Product kOwn = std::is_same<Half, __half>::value ? Product::float16 : Product::bfloat16;
+  // Old GPUs have no product of their own for this type.
+  if (staging.call.product == kOwn) return run(ProductTag<kOwn>{});
+  run(ProductTag<Product::exact>{});
+}
+
 void check(Storage storage, Storage half) {
   if (storage == Storage::float32 || storage == half) return;
   throw std::runtime_error("CUDA: modulation's tensors are float32 or of its half type.");
@@ -168,19 +263,31 @@ void check(Storage storage, Storage half) {
 
 void modulation_cuda(const ModulationResults& results, const ModulationSource& w,
                      const ModulationSource& s, const ModulationShape& shape, Storage half,
-                     const CudaContext& context) {
+                     const StagedLayer& stage, const CudaContext& context) {
   if (shape.outputs == 0) return;
   for (const Storage storage : {results.storage, w.storage, s.storage}) check(storage, half);
   const float root = static_cast<float>(std::sqrt(static_cast<double>(shape.inputs * shape.taps)));
-  dispatch(half, results.storage, [&](auto zero, auto out) {
+  dispatch(half, results.storage, [&](auto zero, auto result) {
     using Half = decltype(zero);
-    using Out = decltype(out);
-    modulate<Half, Out><<<grid_of(shape.outputs, "modulate"), kThreads, 0, stream_of(context)>>>(
-        static_cast<Out*>(results.w), static_cast<Out*>(results.s), static_cast<Out*>(results.d),
-        results.e, results.w_scale, results.s_scale,
-        Source<Half>{w.data, w.storage != Storage::float32},
-        Source<Half>{s.data, s.storage != Storage::float32}, shape, root);
-    check_launch("modulate");
+    using Out = decltype(result);
+    const Modulated<Out> out{static_cast<Out*>(results.w),
+                             static_cast<Out*>(results.s),
+                             static_cast<Out*>(results.d),
+                             results.e,
+                             results.w_scale,
+                             results.s_scale};
+    const Source<Half> from_w{w.data, w.storage != Storage::float32};
+    const Source<Half> from_s{s.data, s.storage != Storage::float32};
+    if (stage.layer == nullptr) {
+      modulate<Half, Out><<<grid_of(shape.outputs, "modulate"), kThreads, 0, stream_of(context)>>>(
+          out, from_w, from_s, shape, root);
+      return check_launch("modulate");
+    }
+    if constexpr (std::is_same<Half, Out>::value) {
+      modulate_and_stage_layer(out, from_w, from_s, shape, root, stage, context);
+    } else {
+      throw std::runtime_error("CUDA: modulation stages operands of its half type only.");
+    }
   });
 }
 

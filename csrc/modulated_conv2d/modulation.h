@@ -13,6 +13,7 @@
 
 #include "common/cuda_context.h"
 #include "common/storage.h"
+#include "modulated_conv2d/demodulation.h"
 
 namespace pygan {
 
@@ -31,10 +32,11 @@ struct ModulationResults {
   float *w_scale, *s_scale;  // cw [outputs], cs [samples]
 };
 
-// All of them, in one launch. `half` is float16 or bfloat16.
+// All of them, in one launch. `half` is float16 or bfloat16. What `stage` asks for is of w', s' and
+// its x in the half type, and so are the results then.
 void modulation_cuda(const ModulationResults& results, const ModulationSource& w,
                      const ModulationSource& s, const ModulationShape& shape, Storage half,
-                     const CudaContext& context);
+                     const StagedLayer& stage, const CudaContext& context);
 
 // The gradient of x, which modulation has scaled: of weights, lines being outputs, or of styles,
 // lines being samples and taps 1:

@@ -44,6 +44,20 @@ struct StagedWeights {
   int64_t size() const { return taps * groups * rp * cp; }
 };
 
+// Both operands of a product in one piece of memory.
+struct StagedOperands {
+  StagedImages images;
+  StagedWeights weights;
+
+  // `element`: staged_bytes.
+  int64_t weights_at(int element) const { return (images.size() * element + 255) / 256 * 256; }
+  int64_t bytes(int element) const { return weights_at(element) + weights.size() * element; }
+  void place(void* memory, int element) {
+    images.data = memory;
+    weights.data = static_cast<char*>(memory) + weights_at(element);
+  }
+};
+
 // One launch that stages images, weights, or both. `images` and `weights` come filled in except for
 // `data`, which is allocated from the context; either may be null.
 struct StagingCall {

@@ -2,6 +2,9 @@
 //
 // The gradient reads Y instead of recomputing u, so the second order sends a gradient to Y as well,
 // which Paddle passes on through this operator's own gradient (see modulated_conv2d.h).
+//
+// `Staged` holds, for a GPU, what the forward pass multiplies of X, W and S, if the operator that
+// made D has laid it out already (layer_staging.h). It saves a launch, and no gradient knows of it.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -113,8 +116,7 @@ LayerInputs<T> layer_inputs(const Inputs& in, const LinearConv& conv) {
   return layer;
 }
 
-// Everything about a call on a GPU except its tensors. `dtype` is that of the operator's own x:
-// widened halves still multiply in their type, on tensor cores.
+// Everything about a call on a GPU except its tensors. `dtype` is that of the operator's own x.
 LayerCuda layer_cuda(const Spec& spec, const Inputs& in, DataType dtype) {
   LayerCuda layer;
   layer.conv = spec.conv;
@@ -124,10 +126,7 @@ LayerCuda layer_cuda(const Spec& spec, const Inputs& in, DataType dtype) {
     layer.double_fir = in.filter->dtype() == DataType::FLOAT64;
   }
   layer.storage = storage_of(kOp, in.x.dtype());
-  layer.product = dtype == DataType::FLOAT16                     ? Product::float16
-                  : dtype == DataType::BFLOAT16                  ? Product::bfloat16
-                  : dtype == DataType::FLOAT32 && tf32_allowed() ? Product::tf32
-                                                                 : Product::exact;
+  layer.product = product_of(dtype);
   return layer;
 }
 
@@ -224,10 +223,22 @@ struct Call {
   }
 };
 
+// The operands as the operator that made d has staged them (layer_staging.h), if it has.
+void use_staged(Device& device, LayerCuda* layer, const OptionalTensor& staged) {
+  if (!has(staged)) return;
+  const int64_t bytes = device.backend()->layer_staged_bytes(*layer);
+  if (bytes == 0) return;
+  PD_CHECK(staged->numel() == bytes, "pygan.conv2d: internal error, ", staged->numel(),
+           " bytes of staged operands where ", bytes, " are needed.");
+  device.use("staged operands", *staged);
+  layer->staged = staged->data();
+}
+
 void forward(paddle::CustomOpKernelContext* context) {
   guarded(kOp, [&] {
     KernelArguments arguments(context);
     const Call call(arguments);
+    const OptionalTensor staged = arguments.optional();
     Spec spec = call.spec(arguments);
     Device device(kOp, call.x);
     const Inputs in = call.inputs(device, !device.is_cuda(), &spec.conv);
@@ -235,8 +246,9 @@ void forward(paddle::CustomOpKernelContext* context) {
     Tensor y = paddle::empty({c.n, c.co, c.oh, c.ow}, in.x.dtype(), call.x.place());
     device.made("y", y);
     if (device.is_cuda()) {
-      device.backend()->layer_forward(y.data(), layer_inputs<void>(in, c),
-                                      layer_cuda(spec, in, call.x.dtype()), device.context());
+      LayerCuda layer = layer_cuda(spec, in, call.x.dtype());
+      use_staged(device, &layer, staged);
+      device.backend()->layer_forward(y.data(), layer_inputs<void>(in, c), layer, device.context());
     } else {
       dispatch_compute(in.x.dtype(), [&](auto zero) {
         using T = decltype(zero);
@@ -346,8 +358,9 @@ using OptionalShape = paddle::optional<Shape>;
 std::vector<Shape> infer_shape(const Shape& x, const Shape& w, const OptionalShape& /*s*/,
                                const OptionalShape& /*d*/, const OptionalShape& /*noise*/,
                                const OptionalShape& /*strength*/, const OptionalShape& /*bias*/,
-                               const OptionalShape& filter, const std::vector<int>& numbers,
-                               int64_t alpha, int64_t gain, int64_t clamp) {
+                               const OptionalShape& filter, const OptionalShape& /*staged*/,
+                               const std::vector<int>& numbers, int64_t alpha, int64_t gain,
+                               int64_t clamp) {
   Spec spec = parse(numbers, alpha, gain, clamp);
   Shape filter_shape;
   if (filter) filter_shape = *filter;
@@ -364,7 +377,7 @@ std::vector<Shape> infer_shape(const Shape& x, const Shape& w, const OptionalSha
 using OptionalType = paddle::optional<DataType>;
 std::vector<DataType> infer_dtype(const DataType& x, const DataType& /*w*/, const OptionalType&,
                                   const OptionalType&, const OptionalType&, const OptionalType&,
-                                  const OptionalType&, const OptionalType&) {
+                                  const OptionalType&, const OptionalType&, const OptionalType&) {
   return {x};
 }
 
@@ -389,7 +402,7 @@ std::vector<DataType> infer_dtype(const DataType& x, const DataType& /*w*/, cons
       paddle::Grad(paddle::Grad(paddle::Optional("Bias")))
 
 PD_BUILD_OP(pg_conv2d)
-    .Inputs({PYGAN_OPERANDS})
+    .Inputs({PYGAN_OPERANDS, paddle::Optional("Staged")})
     .Outputs({"Y"})
     .Attrs(PYGAN_ATTRS)
     .SetKernelFn(pygan::binding::forward)

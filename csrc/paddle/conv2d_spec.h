@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "modulated_conv2d/layer_cuda.h"
 #include "modulated_conv2d/modulated_conv2d.h"
 #include "paddle/common.h"
+#include "paddle/device.h"
 
 namespace pygan {
 namespace binding {
@@ -50,6 +52,15 @@ inline Spec parse(const std::vector<int>& v, int64_t alpha, int64_t gain, int64_
   spec.need_strength = v[i++] != 0;
   spec.need_bias = v[i++] != 0;
   return spec;
+}
+
+// What a GPU multiplies in, for an operator whose x is of type `dtype`: widened halves still
+// multiply in their type, on tensor cores.
+inline Product product_of(DataType dtype) {
+  return dtype == DataType::FLOAT16                     ? Product::float16
+         : dtype == DataType::BFLOAT16                  ? Product::bfloat16
+         : dtype == DataType::FLOAT32 && tf32_allowed() ? Product::tf32
+                                                        : Product::exact;
 }
 
 inline void set_shapes(LinearConv* conv, const std::vector<int64_t>& x,

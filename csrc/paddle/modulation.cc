@@ -3,6 +3,8 @@
 //
 //   W' = cw * W, S' = cs * S, and the factors D of W' and S' (demodulation_math.h)
 //
+// On a GPU the operator also stages what the layer's convolution multiplies (layer_staging.h).
+//
 // W and S are float32 or of the half type, W', S' and D of the half type. Demodulation cancels the
 // largest magnitudes in cw[o] and cs[n], which are constants for differentiation. So with gradients
 // GW', GS' and g of W', S' and D, and those of <g, D> in the scaled space as in
@@ -20,6 +22,7 @@
 #include "paddle/demodulation_math.h"
 #include "paddle/device.h"
 #include "paddle/kernel_arguments.h"
+#include "paddle/layer_staging.h"
 #include "paddle/module.h"
 
 namespace pygan {
@@ -31,17 +34,17 @@ constexpr double kSmallest = 1e-8;  // of what is divided by
 
 namespace api = paddle::experimental;
 
-// The attribute `spec`: whether the half type is bfloat16, and which gradients are needed.
-struct Spec {
+// The attribute `types`: whether the half type is bfloat16, and which gradients are needed.
+struct Types {
   DataType half;
   bool need_w, need_s;
 };
-DataType half_of(const std::vector<int>& spec) {
-  PD_CHECK(spec.size() == 3, "pygan.modulation: internal error, spec has ", spec.size(),
+DataType half_of(const std::vector<int>& types) {
+  PD_CHECK(types.size() == 3, "pygan.modulation: internal error, types has ", types.size(),
            " numbers.");
-  return spec[0] != 0 ? DataType::BFLOAT16 : DataType::FLOAT16;
+  return types[0] != 0 ? DataType::BFLOAT16 : DataType::FLOAT16;
 }
-Spec parse(const std::vector<int>& spec) { return {half_of(spec), spec[1] != 0, spec[2] != 0}; }
+Types parse_types(const std::vector<int>& v) { return {half_of(v), v[1] != 0, v[2] != 0}; }
 
 Tensor cast(const Tensor& x, DataType dtype) {
   return x.dtype() == dtype ? x : api::cast(x, dtype);
@@ -62,6 +65,7 @@ void check(const Tensor& w, const Tensor& s, DataType half) {
 // Scales [O, 1, 1, 1] and [N, 1], the scaled tensors, and D and E of these.
 struct Modulated {
   Tensor w, s, d, e, w_scale, s_scale;
+  Tensor staged;
 };
 
 // 1 / (max |x| root) of each of the first axis, x in float32.
@@ -73,13 +77,16 @@ Tensor scale_of(const Tensor& x, double root) {
       factor(api::clip(largest, kSmallest, std::numeric_limits<float>::max()), root));
 }
 
-// W', S' and D in `dtype`, which is float32 or `half`.
-Modulated modulated(const Tensor& w, const Tensor& s, DataType dtype, DataType half) {
+// W', S' and D in `dtype`, which is float32 or `half`; with x, and `half`, staged operands, too.
+Modulated modulated(const Tensor& w, const Tensor& s, DataType dtype, DataType half,
+                    const OptionalTensor& x = paddle::none, const std::vector<int>& spec = {}) {
   check(w, s, half);
   Device device(kOp, w);
+  const LayerStaging staging(device, kOp, w, x, spec);
   const std::vector<int64_t> shape = w.shape();
   const int64_t n = s.shape()[0], o = shape[0], i = shape[1], taps = shape[2] * shape[3];
   Modulated m;
+  m.staged = staging.staged;
   if (!device.is_cuda()) {
     const Tensor wide_w = widened(w), wide_s = widened(s);
     m.w_scale = scale_of(wide_w, std::sqrt(static_cast<double>(i * taps)));
@@ -114,7 +121,7 @@ Modulated modulated(const Tensor& w, const Tensor& s, DataType dtype, DataType h
                                   m.s_scale.data<float>()};
   device.backend()->modulation(results, {w.data(), storage_of(kOp, w.dtype())},
                                {s.data(), storage_of(kOp, s.dtype())}, {n, o, i, taps},
-                               storage_of(kOp, half), device.context());
+                               storage_of(kOp, half), staging.stage, device.context());
   return m;
 }
 
@@ -142,11 +149,13 @@ Tensor chained(const Tensor& like, const OptionalTensor& grad, const Tensor& x, 
   return out;
 }
 
-std::vector<Tensor> forward(const Tensor& w, const Tensor& s, const std::vector<int>& spec) {
+std::vector<Tensor> forward(const Tensor& w, const Tensor& s, const OptionalTensor& x,
+                            const std::vector<int>& types, const std::vector<int>& spec) {
   return guarded(kOp, [&] {
-    const DataType half = half_of(spec);
-    const Modulated m = modulated(w, s, half, half);
-    return std::vector<Tensor>{m.w, m.s, m.d};
+    const DataType half = half_of(types);
+    PD_CHECK(!has(x) || x->dtype() == half, "pygan.modulation: `x` must be of the half type.");
+    const Modulated m = modulated(w, s, half, half, x, spec);
+    return std::vector<Tensor>{m.w, m.s, m.d, m.staged};
   });
 }
 
@@ -161,15 +170,16 @@ void backward(paddle::CustomOpKernelContext* context) {
     const Tensor &w = arguments.tensor(), &s = arguments.tensor();
     const OptionalTensor to_w = arguments.optional(), to_s = arguments.optional();
     const OptionalTensor to_d = arguments.optional();
-    const Spec spec = parse(arguments.attribute<std::vector<int>>());
-    const bool skip = skip_weight_gradients(), with_w = spec.need_w && !skip;
-    const Modulated m = modulated(w, s, DataType::FLOAT32, spec.half);
+    const Types types = parse_types(arguments.attribute<std::vector<int>>());
+    const bool skip = skip_weight_gradients(), with_w = types.need_w && !skip;
+    const Modulated m = modulated(w, s, DataType::FLOAT32, types.half);
     const FirstOrder first = first_order(m.s, m.d, m.e, wide_gradient(to_d, m.d), with_w);
     arguments.give({
-        with_w        ? chained(w, to_w, m.w, first.towards_w, m.w_scale, spec.half)
-        : spec.need_w ? zeros_like(w)
-                      : placeholder(w),
-        spec.need_s ? chained(s, to_s, m.s, first.towards_s, m.s_scale, spec.half) : placeholder(s),
+        with_w         ? chained(w, to_w, m.w, first.towards_w, m.w_scale, types.half)
+        : types.need_w ? zeros_like(w)
+                       : placeholder(w),
+        types.need_s ? chained(s, to_s, m.s, first.towards_s, m.s_scale, types.half)
+                     : placeholder(s),
     });
   });
 }
@@ -183,47 +193,50 @@ void double_backward(paddle::CustomOpKernelContext* context) {
     arguments.optional();
     const OptionalTensor to_d = arguments.optional();
     const OptionalTensor v = arguments.optional(), u = arguments.optional();
-    const Spec spec = parse(arguments.attribute<std::vector<int>>());
-    const Modulated m = modulated(w, s, DataType::FLOAT32, spec.half);
+    const Types types = parse_types(arguments.attribute<std::vector<int>>());
+    const Modulated m = modulated(w, s, DataType::FLOAT32, types.half);
     OptionalTensor scaled_v, scaled_u;
     if (has(v)) scaled_v = times(widened(*v), m.w_scale);
     if (has(u)) scaled_u = times(widened(*u), m.s_scale);
     const auto narrow = [&](const OptionalTensor& x, const Tensor& like) {
-      return has(x) ? cast(*x, spec.half) : cast(zeros_like(like), spec.half);
+      return has(x) ? cast(*x, types.half) : cast(zeros_like(like), types.half);
     };
     const Tensor to_grad_w = narrow(scaled_v, m.w), to_grad_s = narrow(scaled_u, m.s);
     if (!has(u) && !has(v)) {
       arguments.give(
-          {zeros_like(w), zeros_like(s), to_grad_w, to_grad_s, cast(zeros_like(m.d), spec.half)});
+          {zeros_like(w), zeros_like(s), to_grad_w, to_grad_s, cast(zeros_like(m.d), types.half)});
       return;
     }
     const SecondOrder second =
         second_order(m.w, m.s, m.d, m.e, wide_gradient(to_d, m.d), scaled_v, scaled_u);
     arguments.give({cast(times(second.to_w, m.w_scale), w.dtype()),
                     cast(times(second.to_s, m.s_scale), s.dtype()), to_grad_w, to_grad_s,
-                    cast(second.to_grad, spec.half)});
+                    cast(second.to_grad, types.half)});
   });
 }
 
 using Shape = std::vector<int64_t>;
-std::vector<Shape> infer_shape(const Shape& w, const Shape& s, const std::vector<int>&) {
-  return {w, s, {s[0], w[0]}};
+std::vector<Shape> infer_shape(const Shape& w, const Shape& s, const paddle::optional<Shape>&,
+                               const std::vector<int>&, const std::vector<int>&) {
+  return {w, s, {s[0], w[0]}, {-1}};
 }
-std::vector<DataType> infer_dtype(const DataType&, const DataType&, const std::vector<int>& spec) {
-  const DataType half = half_of(spec);
-  return {half, half, half};
+std::vector<DataType> infer_dtype(const DataType&, const DataType&,
+                                  const paddle::optional<DataType>&, const std::vector<int>& types,
+                                  const std::vector<int>&) {
+  const DataType half = half_of(types);
+  return {half, half, half, DataType::UINT8};
 }
 
 }  // namespace
 }  // namespace binding
 }  // namespace pygan
 
-#define PYGAN_ATTRS {"spec: std::vector<int>"}
+#define PYGAN_ATTRS {"types: std::vector<int>", "spec: std::vector<int>"}
 #define PYGAN_RESULT_GRADS paddle::Grad("ScaledW"), paddle::Grad("ScaledS"), paddle::Grad("D")
 
 PD_BUILD_OP(pg_modulation)
-    .Inputs({"W", "S"})
-    .Outputs({"ScaledW", "ScaledS", "D"})
+    .Inputs({"W", "S", paddle::Optional("X")})
+    .Outputs({"ScaledW", "ScaledS", "D", "Staged"})
     .Attrs(PYGAN_ATTRS)
     .SetKernelFn(PD_KERNEL(pygan::binding::forward))
     .SetInferShapeFn(PD_INFER_SHAPE(pygan::binding::infer_shape))

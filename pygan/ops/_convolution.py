@@ -9,10 +9,11 @@ first and second derivatives with three engines: forward, input gradient and wei
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional
+from typing import Callable, NamedTuple, Optional
 
 import paddle
 
@@ -25,6 +26,7 @@ _IS_PADDLE_2 = paddle.__version__.startswith("2.")
 
 # The numbers of csrc/modulated_conv2d/modulated_conv2d.h.
 MODE_CONV, MODE_TRANSPOSED, MODE_UP, MODE_DOWN = 0, 1, 2, 3
+_SPEC = 24  # numbers of the attribute `spec` of csrc/paddle/conv2d_spec.h
 
 
 @dataclass
@@ -86,6 +88,19 @@ class Resampling:
     flip_filter: bool = False
 
 
+class Modulated(NamedTuple):
+    """What a demodulated convolution is given of its weights and styles."""
+
+    w: paddle.Tensor
+    s: paddle.Tensor
+    d: paddle.Tensor  # [N, O], the scale of the epilogue
+    staged: Optional[paddle.Tensor] = None  # what a GPU multiplies: `staged` of pg_conv2d
+
+
+#: Makes it; given x and ``spec`` of the convolution, in the launch that stages its operands.
+Modulate = Callable[[Optional[paddle.Tensor], Sequence[int]], Modulated]
+
+
 def _need(x: Optional[paddle.Tensor]) -> int:
     return 0 if x is None or x.stop_gradient else 1
 
@@ -104,11 +119,13 @@ def convolution(
     scale_in: Optional[paddle.Tensor] = None,
     resampling: Optional[Resampling] = None,
     epilogue: Optional[Epilogue] = None,
+    modulate: Optional[Modulate] = None,
 ) -> paddle.Tensor:
     """Run the native operator. The public functions have checked the arguments.
 
     ``padding`` is [left, right, top, bottom] of the correlation, or, with ``transposed``, what is
-    cut from the full output. ``flip`` turns the correlation into a true convolution.
+    cut from the full output. ``flip`` turns the correlation into a true convolution. What
+    ``modulate`` makes takes the place of ``w``, ``scale_in`` and the epilogue's scale.
     """
     e = epilogue or Epilogue()
     if transposed:
@@ -123,9 +140,7 @@ def convolution(
     if resampling is not None:
         taps = resampling.f
         fir = [int(p) for p in resampling.padding] + [int(resampling.flip_filter)]
-    head = e if fused else Epilogue()
-    noise, strength = head.noise, head.strength
-    spec = [
+    geometry = [
         mode,
         stride[0],
         stride[1],
@@ -135,6 +150,16 @@ def convolution(
         groups,
         int(flip),
         *fir,
+    ]
+    geometry = [int(v) for v in geometry]
+    staged: Optional[paddle.Tensor] = None
+    if modulate is not None:
+        w, scale_in, d, staged = modulate(x, [*geometry, *([0] * (_SPEC - len(geometry)))])
+        e = dataclasses.replace(e, scale=d)
+    head = e if fused else Epilogue()
+    noise, strength = head.noise, head.strength
+    spec = [
+        *geometry,
         ACTIVATIONS[head.act].number,
         *(_need(t) for t in (x, w, scale_in, head.scale, noise, strength, head.bias)),
     ]
@@ -152,7 +177,8 @@ def convolution(
         strength,
         head.bias,
         taps,
-        [int(v) for v in spec],
+        staged,
+        spec,
         _native.double_bits(alpha),
         _native.double_bits(gain),
         _native.double_bits(clamp),
@@ -252,21 +278,28 @@ def native(
     scale_in: Optional[paddle.Tensor],
     resampling: Resampling,
     epilogue: Epilogue,
+    modulate: Optional[Modulate] = None,
 ) -> paddle.Tensor:
-    """The same as `reference` through the compiled operators, in the order that costs least."""
+    """The same as `reference` through the compiled operators, in the order that costs least.
+
+    What ``modulate`` makes takes the place of ``w``, ``scale_in`` and the epilogue's scale.
+    """
     r = resampling
     kh, kw = w.shape[2:]
     x0, x1, y0, y1 = r.padding
+    pointwise = kh == kw == 1
+    # Where the epilogue waits for a filter of its own, the scale must be there before.
+    if modulate is not None and r.up > 1 and (pointwise or r.down > 1):
+        w, scale_in, d, _ = modulate(None, [])
+        epilogue, modulate = dataclasses.replace(epilogue, scale=d), None
     fir = functools.partial(upfirdn2d, f=r.f, flip_filter=r.flip_filter, impl="native")
-    convolve = functools.partial(
-        convolution, w=w, groups=groups, flip=flip, scale_in=scale_in, epilogue=epilogue
-    )
-    alone = functools.partial(convolve, epilogue=None)
+    alone = functools.partial(convolution, w=w, groups=groups, flip=flip, scale_in=scale_in)
+    convolve = functools.partial(alone, epilogue=epilogue, modulate=modulate)
     if r.up == 1 and r.down == 1:
         return convolve(x, padding=r.padding)
-    if kh == kw == 1 and r.up == 1:  # filter and drop samples first: the convolution sees fewer
+    if pointwise and r.up == 1:  # filter and drop samples first: the convolution sees fewer
         return convolve(fir(x, down=r.down, padding=list(r.padding)))
-    if kh == kw == 1 and r.down == 1:  # convolve first, for the same reason
+    if pointwise and r.down == 1:  # convolve first, for the same reason
         u = fir(alone(x), up=r.up, padding=list(r.padding), gain=r.up**2)
         return epilogue.apply(u, "native")
     if r.up > 1:

@@ -36,6 +36,9 @@ COMPOSED = "composition of Paddle's operators, for inference"
 tf32 = os.environ.get("PYGAN_TF32", "").startswith("1")
 _BUILD_HINT = "Build them with: pip install --no-build-isolation -e . (in a pygan checkout)"
 
+# Whether tensors on the CPU are given to the emulator of GPUs.
+_emulating = False
+
 _lock = threading.Lock()
 _loaded: Optional[ctypes.CDLL] = None
 _reason: Optional[str] = None  # why there is no native library; None = not tried yet or loaded
@@ -99,6 +102,8 @@ def _load_emulator(loaded: ctypes.CDLL) -> None:
     error = loaded.pygan_load_emulator(str(path).encode())
     if error is not None:
         raise RuntimeError(f"{path} could not be loaded: {error.decode()}. Run: make emulator")
+    global _emulating
+    _emulating = True
 
 
 @contextlib.contextmanager
@@ -114,6 +119,7 @@ def emulated() -> Iterator[None]:
     lib = library()
     if lib is None:
         raise RuntimeError(f"pygan.ops.emulated: {_reason}")
+    global _emulating
     previous = lib.pygan_set_emulated(1)
     try:
         if not previous:
@@ -121,6 +127,7 @@ def emulated() -> Iterator[None]:
         yield
     finally:
         lib.pygan_set_emulated(previous)
+        _emulating = bool(previous)
 
 
 def allow_tf32(allowed: bool) -> bool:
@@ -204,6 +211,17 @@ def _only_cpu() -> bool:
 def _with_cuda() -> bool:
     lib = library()
     return lib is not None and bool(lib.pygan_with_cuda())
+
+
+def on_gpu(x: paddle.Tensor) -> bool:
+    """Whether native operators compute on ``x`` with CUDA kernels."""
+    if _emulating:
+        return True
+    if not _with_cuda():
+        return False
+    if paddle.in_dynamic_mode():
+        return bool(x.place.is_gpu_place())
+    return bool(paddle.get_device().startswith("gpu"))
 
 
 def _no_kernel_for(x: paddle.Tensor) -> Optional[str]:

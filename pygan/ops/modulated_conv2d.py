@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, Optional, Union
@@ -10,7 +11,7 @@ import paddle
 
 from pygan.ops import _native, _tuner
 from pygan.ops._checks import check_images, check_shape, check_tensor, same_dtype
-from pygan.ops._convolution import Epilogue, cast_epilogue
+from pygan.ops._convolution import Epilogue, Modulated, cast_epilogue
 from pygan.ops._filters import Filter
 from pygan.ops.conv2d_resample import (
     check_epilogue,
@@ -101,21 +102,50 @@ def modulated_conv2d(
             _again,
             (up, down, padding, resample_filter, demodulate, flip_weight, act, alpha, gain, clamp),
         )
-    if demodulate:
-        if x.dtype in _HALF and 0 not in weight.shape:
+    native = _native.use_native(impl, op, x)
+    more: dict[str, Any] = {}
+    if demodulate and native:
+        more["modulate"] = functools.partial(_modulated, weight, styles, x.dtype)
+    else:
+        if demodulate and x.dtype in _HALF and 0 not in weight.shape:
             weight, styles, epilogue.scale = modulation(weight, styles, x.dtype, impl=impl)
-        else:
+        elif demodulate:
             epilogue.scale = demodulation(weight, styles, impl=impl)
-    run = select(impl, _native.use_native(impl, op, x))
-    return run(
+        weight, styles = same_dtype(weight, x), same_dtype(styles, x)
+    return select(impl, native)(
         x,
-        same_dtype(weight, x),
+        weight,
         groups=1,
         flip=not flip_weight,
-        scale_in=same_dtype(styles, x),
+        scale_in=styles,
         resampling=resampling,
         epilogue=cast_epilogue(epilogue, x),
+        **more,
     )
+
+
+def _modulated(
+    weight: paddle.Tensor,
+    styles: paddle.Tensor,
+    dtype: paddle.dtype,
+    x: Optional[paddle.Tensor],
+    spec: Sequence[int],
+) -> Modulated:
+    """Weights, styles and d of the native operators, in ``dtype``, that of the convolution.
+
+    On a GPU, with ``x`` and ``spec`` of the convolution, they stage its operands as well.
+    """
+    if x is not None:
+        x = x.detach() if _native.on_gpu(x) else None
+    if dtype in _HALF and 0 not in weight.shape:
+        return _native_modulation(weight, styles, dtype, x, spec)
+    if weight.dtype in _HALF:
+        weight = weight.astype("float32")
+    styles = same_dtype(styles, weight)
+    staging = None if weight.dtype != dtype else x
+    d, staged = _native.call("pg_demodulation", weight, styles, staging, list(spec))
+    weight, styles, d = (t if t.dtype == dtype else t.astype(dtype) for t in (weight, styles, d))
+    return Modulated(weight, styles, d, None if staging is None else _constant(staged))
 
 
 def _again(
@@ -143,7 +173,7 @@ def demodulation(
         weight = weight.astype("float32")
     styles = same_dtype(styles, weight)
     if _native.use_native(impl, "modulated_conv2d", weight):
-        return _native.call("pg_demodulation", weight, styles)
+        return _native.call("pg_demodulation", weight, styles, None, [])[0]
     energy = (weight * weight).sum([2, 3])
     # Paddle's rsqrt has no third order, its pow has.
     return paddle.pow(paddle.matmul(styles * styles, energy, transpose_y=True) + _EPSILON, -0.5)
@@ -160,18 +190,32 @@ def modulation(
     if not _native.use_native(impl, "modulated_conv2d", weight):
         weight, styles = _normalise(weight), _normalise(styles)
         return weight, styles, demodulation(weight, styles, impl=impl)
+    return _native_modulation(weight, styles, dtype, None, [])[:3]
+
+
+def _native_modulation(
+    weight: paddle.Tensor,
+    styles: paddle.Tensor,
+    dtype: paddle.dtype,
+    x: Optional[paddle.Tensor],
+    spec: Sequence[int],
+) -> Modulated:
     weight, styles = (
         t if t.dtype in (paddle.float32, dtype) else t.astype("float32") for t in (weight, styles)
     )
-    needed = [int(not t.stop_gradient) for t in (weight, styles)]
-    spec = [int(dtype == paddle.bfloat16), *needed]
-    scaled_weight, scaled_styles, d = _native.call("pg_modulation", weight, styles, spec)
+    types = [int(dtype == paddle.bfloat16), *(int(not t.stop_gradient) for t in (weight, styles))]
+    w, s, d, staged = _native.call("pg_modulation", weight, styles, x, types, list(spec))
     # All results of an operator want gradients when one of its inputs does: the convolution would
     # compute the gradient of a weight that is constant.
-    for scaled, given in ((scaled_weight, weight), (scaled_styles, styles)):
+    for result, given in ((w, weight), (s, styles)):
         if given.stop_gradient:
-            scaled.stop_gradient = True
-    return scaled_weight, scaled_styles, d
+            _constant(result)
+    return Modulated(w, s, d, None if x is None else _constant(staged))
+
+
+def _constant(t: paddle.Tensor) -> paddle.Tensor:
+    t.stop_gradient = True
+    return t
 
 
 def _normalise(t: paddle.Tensor) -> paddle.Tensor:

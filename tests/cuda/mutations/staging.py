@@ -5,12 +5,16 @@ from __future__ import annotations
 from tests.cuda.mutations.mutation import Mutation
 
 _STAGING = "modulated_conv2d/staging.cu"
+_JOBS = "modulated_conv2d/staging_jobs.cuh"
+_LAYER = "modulated_conv2d/layer_staging.cuh"
+_DEMODULATION = "modulated_conv2d/demodulation.cu"
+_MODULATION = "modulated_conv2d/modulation.cu"
 
 MUTATIONS = [
     Mutation(
         name="staging: pixels are read across before they are written",
         kind="race",
-        file=_STAGING,
+        file=_JOBS,
         before="tile);\n    }\n    __syncthreads();",
         after="tile);\n    }",
         unit=_STAGING,
@@ -22,7 +26,7 @@ MUTATIONS = [
     Mutation(
         name="staging: nothing keeps a column of pixels out of one bank",
         kind="bank conflict",
-        file=_STAGING,
+        file=_JOBS,
         before="(pixel ^ (kSwizzle * (channel / kPiece)));",
         after="pixel;",
         unit=_STAGING,
@@ -32,7 +36,7 @@ MUTATIONS = [
     Mutation(
         name="staging: pixels are read as if they lay in order",
         kind="result",
-        file=_STAGING,
+        file=_JOBS,
         before="tile[slot(piece * kPiece + k, pixel)]",
         after="tile[(piece * kPiece + k) * kTilePixels + pixel]",
         unit=_STAGING,
@@ -51,11 +55,12 @@ MUTATIONS = [
         says="misaligned 16-byte global access",
         buffer="x",
         line="*reinterpret_cast<const Pack<T, kV>*>(x)",
+        where=_JOBS,
     ),
     Mutation(
         name="staging: some pixels of the border are left as they were",
         kind="uninitialised",
-        file=_STAGING,
+        file=_JOBS,
         before="k < kBorderPixels; k +=",
         after="k < kBorderPixels - 1; k +=",
         unit=_STAGING,
@@ -69,7 +74,7 @@ MUTATIONS = [
     Mutation(
         name="staging: the border below lies over the image",
         kind="race",
-        file=_STAGING,
+        file=_JOBS,
         before="at += (s.row_end - s.row_begin) * (s.column_end - s.column_begin);",
         after="",
         unit=_STAGING,
@@ -78,5 +83,65 @@ MUTATIONS = [
         says="global-memory write-write hazard",
         buffer="workspace",
         line="__stcg(reinterpret_cast<uint4*>(to), word)",
+    ),
+    Mutation(
+        name="layer's staging: one piece too many of a row of weights",
+        kind="race",
+        file=_LAYER,
+        before="item < count / kPiece * steps;",
+        after="item <= count / kPiece * steps;",
+        unit=_DEMODULATION,
+        call="demodulated",
+        kernel="demodulate_and_stage",
+        says="global-memory write-write hazard",
+        buffer="staged operands",
+        line="__stcg(reinterpret_cast<uint4*>(to), word)",
+        where=_JOBS,
+    ),
+    Mutation(
+        name="layer's staging: weights of channels that are not there",
+        kind="uninitialised",
+        file=_LAYER,
+        before="channel + k < count ? values[(channel + k) * taps + t] : C(0)",
+        after="values[(channel + k) * taps + t]",
+        unit=_DEMODULATION,
+        call="layer_gradients",
+        kernel="demodulate_and_stage",
+        says="uninitialised shared read",
+        line="values[(channel + k) * taps + t]",
+    ),
+    Mutation(
+        name="layer's staging: taps in the wrong order",
+        kind="result",
+        file=_LAYER,
+        before="mirrored ? taps - 1 - t : t",
+        after="mirrored ? t : taps - 1 - t",
+        unit=_DEMODULATION,
+        call="demodulated",
+        kernel="demodulate_and_stage",
+    ),
+    Mutation(
+        name="layer's staging: a sample's largest style is used before it is there",
+        kind="race",
+        file=_MODULATION,
+        before="__syncthreads();\n  return scale;",
+        after="return scale;",
+        unit=_MODULATION,
+        call="demodulated",
+        dtype="float16",
+        kernel="modulate_and_stage",
+        says="shared-memory read-after-write hazard",
+        line="scale",
+    ),
+    Mutation(
+        name="layer's staging: styles that are not scaled",
+        kind="result",
+        file=_MODULATION,
+        before="load_value(store_value<Half>(s[plane + k] * scale))",
+        after="load_value(store_value<Half>(s[plane + k]))",
+        unit=_MODULATION,
+        call="demodulated",
+        dtype="bfloat16",
+        kernel="modulate_and_stage",
     ),
 ]
