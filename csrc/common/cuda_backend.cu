@@ -17,7 +17,7 @@ extern "C" __attribute__((visibility("default"))) const pygan::CudaBackend* pyga
       pygan::modulation_cuda,
       pygan::modulation_gradient_cuda,
       nullptr,  // warp
-      nullptr,  // color
+      pygan::color_cuda,
       nullptr,  // image_filter
   };
   return &backend;

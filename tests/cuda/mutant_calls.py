@@ -21,7 +21,14 @@ import numpy as np
 import paddle
 
 from csrc.ptx.runtime import record_launches, stand_in
-from pygan.ops import allow_tf32, bias_act, conv2d, modulated_conv2d, upfirdn2d
+from pygan.ops import (
+    allow_tf32,
+    bias_act,
+    color_transform,
+    conv2d,
+    modulated_conv2d,
+    upfirdn2d,
+)
 
 Call = Callable[[str, str], list[paddle.Tensor]]
 CALLS: dict[str, Call] = {}
@@ -195,6 +202,24 @@ def layer_many_planes(impl: str, dtype: str) -> list[paddle.Tensor]:
     x, w, styles, noise, strength = leaves
     y = modulated_conv2d(x, w, styles, noise, noise_strength=strength, impl=impl)
     return with_gradients(y, leaves)
+
+
+@call
+def color_one(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """One colour of one image, pixel by pixel."""
+    x, noise = tensor(1, [1, 1, 13, 21], dtype), tensor(2, [1, 1, 13, 21], dtype).detach()
+    rows = paddle.to_tensor([[0.5, 0.25, 0.5, 3, 7, 2, 9]], "float64")
+    return [color_transform(x, rows, noise, impl=impl)]
+
+
+@call
+def color_three(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """Whole vectors, some of which pass a row's end where something is cut out."""
+    x = tensor(1, [2, 3, 16, 33], dtype)
+    rows = np.random.default_rng(3).standard_normal([2, 17])
+    rows[:, 13:] = [[0, 9, 3, 11], [20, 33, 0, 5]]
+    y = color_transform(x, paddle.to_tensor(rows), impl=impl)
+    return with_gradients(y, [x])
 
 
 def error_of(actual: list[np.ndarray], exact: list[np.ndarray]) -> float:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tests.cuda.mutations import bias_act, convolution, layer, modulation, staging, upfirdn2d
+from tests.cuda.mutations import (
+    augment,
+    bias_act,
+    convolution,
+    layer,
+    modulation,
+    staging,
+    upfirdn2d,
+)
 from tests.cuda.mutations.mutation import Kind, Mutation, Run
 
 __all__ = ["MUTATIONS", "Kind", "Mutation", "Run", "one_of_each"]
@@ -14,6 +22,7 @@ MUTATIONS: list[Mutation] = [
     *convolution.MUTATIONS,
     *layer.MUTATIONS,
     *modulation.MUTATIONS,
+    *augment.MUTATIONS,
 ]
 
 
