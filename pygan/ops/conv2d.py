@@ -20,6 +20,7 @@ from pygan.ops._checks import (
     same_dtype,
 )
 from pygan.ops._convolution import Epilogue, convolution
+from pygan.ops.bias_act import resolve_activation
 
 _IntPair = Union[int, Sequence[int]]
 
@@ -34,14 +35,18 @@ def conv2d(
     dilation: _IntPair = 1,
     groups: int = 1,
     *,
+    act: str = "linear",
+    alpha: Optional[float] = None,
+    gain: Optional[float] = None,
+    clamp: Optional[float] = None,
     impl: str = "auto",
 ) -> paddle.Tensor:
-    r"""2-D cross-correlation, as ``paddle.nn.functional.conv2d``, differentiable twice.
+    r"""2-D cross-correlation, as ``paddle.nn.functional.conv2d``, and an activation.
 
     .. math:: y_{n,o,i,j} = b_o + \sum_{c,u,v} w_{o,c,u,v}\;
               x_{n,\,c,\;i\,stride + u\,dilation - pad,\;j\,stride + v\,dilation - pad}
 
-    Paddle's own ``conv2d`` silently loses a second-order term when only ``w`` lies on the path from
+    Differentiable twice; Paddle's own ``conv2d`` silently loses a second-order term when only ``w`` lies on the path from
     the target to what is differentiated, which is what path-length regularisation meets.
 
     Args:
@@ -50,6 +55,8 @@ def conv2d(
         bias: [O] or None.
         stride, padding, dilation: an integer or [vertical, horizontal].
         groups: divides C and O.
+        act, alpha, gain, clamp: as `pygan.ops.bias_act`, in the same pass where ``act`` is linear,
+            relu or lrelu. Mind the default gain of the rectifiers, sqrt(2).
         impl: 'auto', 'native' (compiled, exact to second order; a third is silently incomplete) or
             'ref' (Paddle composition, exact to third order).
 
@@ -73,19 +80,21 @@ def conv2d(
         )
     _check_window(op, x, w, (px, px, py, py), dilation)
     bias = _check_bias(op, bias, w.shape[0], x)
+    resolve_activation(act, alpha, gain, clamp, op=op)
+    epilogue = Epilogue(bias=bias, act=act, alpha=alpha, gain=gain, clamp=clamp)
     if _tuner.tuner is not None and impl == "auto":
         impl = _tuner.tuner.choose(
             op,
             (x, w, bias),
-            (*stride, py, px, *dilation, groups),
+            (*stride, py, px, *dilation, groups, act, clamp is None),
             _again,
-            (conv2d, stride, (py, px), dilation, groups),
+            (conv2d, act, alpha, gain, clamp, stride, (py, px), dilation, groups),
         )
     w = same_dtype(w, x)
     if not _native.use_native(impl, op, x):
         correlate = _composed.correlate if impl == _native.COMPOSED else _conv_ref.correlate
         y = correlate(x, w, stride, (px, px, py, py), dilation, groups)
-        return y if bias is None else y + bias.reshape([1, -1, 1, 1])
+        return epilogue.apply(y, "ref")
     return convolution(
         x,
         w,
@@ -93,7 +102,7 @@ def conv2d(
         padding=(px, px, py, py),
         dilation=dilation,
         groups=groups,
-        epilogue=Epilogue(bias=bias),
+        epilogue=epilogue,
     )
 
 
@@ -108,12 +117,17 @@ def conv_transpose2d(
     groups: int = 1,
     dilation: _IntPair = 1,
     *,
+    act: str = "linear",
+    alpha: Optional[float] = None,
+    gain: Optional[float] = None,
+    clamp: Optional[float] = None,
     impl: str = "auto",
 ) -> paddle.Tensor:
-    r"""Transposed convolution, as ``paddle.nn.functional.conv2d_transpose``, differentiable twice.
+    r"""Transposed convolution, as ``paddle.nn.functional.conv2d_transpose``, and an activation.
 
     The adjoint of `conv2d` in its input: every ``x[n, c, i, j]`` adds ``x · w[c]`` to the output at
-    (i·stride - padding, j·stride - padding). Paddle's own has no second order on the CPU.
+    (i·stride - padding, j·stride - padding). Differentiable twice; Paddle's own has no second order
+    on the CPU.
 
     Args:
         x: [N, C, H, W]; float32, float64, float16 or bfloat16.
@@ -123,6 +137,8 @@ def conv_transpose2d(
         output_padding: rows and columns added at the bottom and right; smaller than the stride or
             the dilation.
         groups: divides C and O.
+        act, alpha, gain, clamp: as `pygan.ops.bias_act`, in the same pass where ``act`` is linear,
+            relu or lrelu. Mind the default gain of the rectifiers, sqrt(2).
         impl: 'auto', 'native' (compiled, exact to second order; a third is silently incomplete) or
             'ref' (Paddle composition, exact to third order).
 
@@ -151,6 +167,8 @@ def conv_transpose2d(
             f"channels, but `x` has {x.shape[1]}."
         )
     bias = _check_bias(op, bias, w.shape[1] * groups, x)
+    resolve_activation(act, alpha, gain, clamp, op=op)
+    epilogue = Epilogue(bias=bias, act=act, alpha=alpha, gain=gain, clamp=clamp)
     kh, kw = w.shape[2:]
     size = [
         (x.shape[2] - 1) * stride[0] - 2 * py + dilation[0] * (kh - 1) + 1 + extra[0],
@@ -166,15 +184,15 @@ def conv_transpose2d(
         impl = _tuner.tuner.choose(
             op,
             (x, w, bias),
-            (*stride, py, px, *extra, *dilation, groups),
+            (*stride, py, px, *extra, *dilation, groups, act, clamp is None),
             _again,
-            (conv_transpose2d, stride, (py, px), extra, groups, dilation),
+            (conv_transpose2d, act, alpha, gain, clamp, stride, (py, px), extra, groups, dilation),
         )
     w = same_dtype(w, x)
     if not _native.use_native(impl, op, x):
         of = _composed if impl == _native.COMPOSED else _conv_ref
         y = of.correlate_transposed(x, w, stride, (px, px, py, py), extra, dilation, groups)
-        return y if bias is None else y + bias.reshape([1, -1, 1, 1])
+        return epilogue.apply(y, "ref")
     return convolution(
         x,
         w,
@@ -183,7 +201,7 @@ def conv_transpose2d(
         padding=(px, px - extra[1], py, py - extra[0]),
         dilation=dilation,
         groups=groups,
-        epilogue=Epilogue(bias=bias),
+        epilogue=epilogue,
     )
 
 
@@ -196,7 +214,9 @@ def _again(
     *settings: Any,
 ) -> paddle.Tensor:
     """The call that the tuner times."""
-    return op(x, w, bias, *settings, impl=impl)
+    act, alpha, gain, clamp, *plain = settings
+    activation = {"act": act, "alpha": alpha, "gain": gain, "clamp": clamp}
+    return op(x, w, bias, *plain, **activation, impl=impl)
 
 
 def _check_bias(

@@ -144,6 +144,38 @@ def test_conv_transpose2d_gradients(impl, groups):
     check_gradients(f, x, w, b, names=["x", "w", "bias"])
 
 
+@pytest.mark.parametrize("impl", IMPLS)
+@pytest.mark.parametrize(
+    ("act", "function"),
+    [
+        ("lrelu", lambda u: np.clip(0.5 * np.where(u > 0, u, 0.1 * u), -1.5, 1.5)),
+        ("tanh", lambda u: np.clip(0.5 * np.tanh(u), -1.5, 1.5)),
+    ],
+)
+def test_activations(impl, act, function):
+    rng = np.random.default_rng(9)
+    x, w, b = rng.standard_normal((2, 3, 6, 5)), rng.standard_normal((4, 3, 4, 4)), None
+    b = rng.standard_normal(4)
+    settings = dict(act=act, alpha=0.1, gain=0.5, clamp=1.5, impl=impl)
+
+    def down(x, w, b):
+        return conv2d(x, w, b, stride=2, padding=1, **settings)
+
+    def up(x, w, b):
+        return conv_transpose2d(x, w, b, stride=2, padding=1, **settings)
+
+    expected = conv2d_oracle(x, w, (2, 2), (1, 1)) + b[:, None, None]
+    assert error(down(*map(paddle.to_tensor, (x, w, b))), function(expected)) < 1e-12
+    turned = w.transpose(1, 0, 2, 3)
+    expected = conv_transpose2d_oracle(x, turned, (2, 2), (1, 1), (0, 0), (1, 1), 1)
+    y = up(*map(paddle.to_tensor, (x, turned, b)))
+    assert error(y, function(expected + b[:, None, None])) < 1e-12
+    assert (np.abs(y.numpy()) < 1.5).any()  # not all of it is clamped
+    if act == "tanh" or impl == "native":  # the reference has no second order of a clamp
+        check_gradients(down, x / 4, w, b, names=["x", "w", "bias"])
+        check_gradients(up, x / 4, turned, b, names=["x", "w", "bias"])
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 5, 1, 7), (3, 1, 6, 1)])
 def test_single_pixels_and_lines(shape):
     rng = np.random.default_rng(4)
@@ -232,6 +264,7 @@ def test_retain_graph():
         (lambda x, w: conv2d(x[:, :, :2], w), r"the kernel covers 3x3 .* only 2x5"),
         (lambda x, w: conv2d(x.astype("int32"), w), r"`x` is paddle.int32; it must be float32"),
         (lambda x, w: conv_transpose2d(x, w, output_padding=1), r"`output_padding` is 1"),
+        (lambda x, w: conv2d(x, w, act="gelu"), r"conv2d: `act` is 'gelu'; it must be one of"),
     ],
 )
 def test_errors_say_what_came_and_what_is_legal(call, message):
