@@ -46,8 +46,9 @@ def conv2d(
     .. math:: y_{n,o,i,j} = b_o + \sum_{c,u,v} w_{o,c,u,v}\;
               x_{n,\,c,\;i\,stride + u\,dilation - pad,\;j\,stride + v\,dilation - pad}
 
-    Differentiable twice; Paddle's own ``conv2d`` silently loses a second-order term when only ``w`` lies on the path from
-    the target to what is differentiated, which is what path-length regularisation meets.
+    Differentiable twice; Paddle's own ``conv2d`` silently loses a second-order term when only ``w``
+    lies on the path from the target to what is differentiated, which is what path-length
+    regularisation meets.
 
     Args:
         x: [N, C, H, W]; float32, float64, float16 or bfloat16 (the latter two compute in float32).
