@@ -2,6 +2,7 @@
 
 from pygan.nn.activation import activation_gain, is_homogeneous
 from pygan.nn.conv import Conv2dLayer
+from pygan.nn.label_conv import LabelConv2D, reflected
 from pygan.nn.linear import FullyConnectedLayer
 from pygan.nn.mapping import MappingNetwork
 from pygan.nn.minibatch_stddev import minibatch_stddev
@@ -14,6 +15,7 @@ __all__ = [
     "HALF_TYPES",
     "Conv2dLayer",
     "FullyConnectedLayer",
+    "LabelConv2D",
     "MappingNetwork",
     "SynthesisLayer",
     "ToRGBLayer",
@@ -26,6 +28,7 @@ __all__ = [
     "join",
     "minibatch_stddev",
     "normalize_2nd_moment",
+    "reflected",
     "resolution_pyramid",
     "to_type",
 ]

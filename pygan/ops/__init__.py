@@ -27,6 +27,9 @@ from pygan.ops.color_transform import color_transform
 from pygan.ops.conv2d import conv2d, conv_transpose2d
 from pygan.ops.conv2d_resample import conv2d_resample
 from pygan.ops.image_filter import image_filter
+from pygan.ops.instance_edges import instance_edges
+from pygan.ops.instance_mean import instance_mean
+from pygan.ops.label_conv2d import label_conv2d
 from pygan.ops.modulated_conv2d import modulated_conv2d
 from pygan.ops.upfirdn2d import downsample2d, filter2d, upfirdn2d, upsample2d
 from pygan.ops.warp import warp
@@ -42,6 +45,9 @@ __all__ = [
     "emulated",
     "filter2d",
     "image_filter",
+    "instance_edges",
+    "instance_mean",
+    "label_conv2d",
     "last_conv_path",
     "modulated_conv2d",
     "native_info",

@@ -196,7 +196,7 @@ def use_native(impl: str, op: str, x: paddle.Tensor) -> bool:
 
 
 @functools.cache
-def _only_cpu() -> bool:
+def only_cpu() -> bool:
     """Whether this Paddle knows no other device, so that no tensor need be asked for its place.
 
     `to_static` cannot follow that question through its interpreter of Python.
@@ -227,7 +227,7 @@ def on_gpu(x: paddle.Tensor) -> bool:
 def _no_kernel_for(x: paddle.Tensor) -> Optional[str]:
     """Why the loaded library cannot compute on ``x``, or None when it can."""
     if paddle.in_dynamic_mode():
-        if not (_only_cpu() or x.place.is_cpu_place() or (_with_cuda() and x.place.is_gpu_place())):
+        if not (only_cpu() or x.place.is_cpu_place() or (_with_cuda() and x.place.is_gpu_place())):
             return f"this build has no kernel for tensors on {x.place}"
     elif not hasattr(paddle._C_ops, "_run_custom_op"):
         return "the static graphs of Paddle 2 are not supported"

@@ -16,12 +16,15 @@ from pygan.ops import (
     conv2d_resample,
     conv_transpose2d,
     image_filter,
+    instance_mean,
+    label_conv2d,
     modulated_conv2d,
     setup_filter,
     warp,
 )
 
 NUMBERS = paddle.to_tensor(np.random.default_rng(0).standard_normal([2, 17]))
+LABELS = paddle.to_tensor(np.random.default_rng(1).integers(-1, 3, [2, 3, 4]))
 FILTER = setup_filter([1, 3, 3, 1])
 OPERATORS: dict[str, tuple[Callable[..., paddle.Tensor], list[tuple[int, ...]]]] = {
     "conv2d": (
@@ -45,6 +48,11 @@ OPERATORS: dict[str, tuple[Callable[..., paddle.Tensor], list[tuple[int, ...]]]]
         [(1, 2, 3, 3), (2, 2, 3, 3), (1, 2)],
     ),
     "warp": (lambda x: warp(x, NUMBERS[:, :6], impl="ref"), [(2, 1, 3, 4)]),
+    "label_conv2d": (
+        lambda w, b: label_conv2d(LABELS, w, b, padding=1, impl="ref"),
+        [(2, 3, 3, 3), (2,)],
+    ),
+    "instance_mean": (lambda x: instance_mean(x, LABELS, impl="ref"), [(2, 2, 3, 4)]),
     "color_transform": (
         lambda x: color_transform(x, NUMBERS, impl="ref"),
         [(2, 4, 3, 2)],
