@@ -7,16 +7,21 @@ from pygan.nn.linear import FullyConnectedLayer
 from pygan.nn.mapping import MappingNetwork
 from pygan.nn.minibatch_stddev import minibatch_stddev
 from pygan.nn.modulated import SynthesisLayer, ToRGBLayer
-from pygan.nn.norm import normalize_2nd_moment
+from pygan.nn.norm import BatchNorm, InstanceNorm, Statistics, normalize_2nd_moment
 from pygan.nn.precision import HALF_TYPES, fork, is_half, join, to_type
 from pygan.nn.resolution import block_name, channels_at, resolution_pyramid
+from pygan.nn.spade import SpadeNorm
 
 __all__ = [
     "HALF_TYPES",
+    "BatchNorm",
     "Conv2dLayer",
     "FullyConnectedLayer",
+    "InstanceNorm",
     "LabelConv2D",
     "MappingNetwork",
+    "SpadeNorm",
+    "Statistics",
     "SynthesisLayer",
     "ToRGBLayer",
     "activation_gain",

@@ -31,6 +31,8 @@ from pygan.ops.instance_edges import instance_edges
 from pygan.ops.instance_mean import instance_mean
 from pygan.ops.label_conv2d import label_conv2d
 from pygan.ops.modulated_conv2d import modulated_conv2d
+from pygan.ops.norm_statistics import norm_statistics
+from pygan.ops.spade_norm import spade_norm
 from pygan.ops.upfirdn2d import downsample2d, filter2d, upfirdn2d, upsample2d
 from pygan.ops.warp import warp
 
@@ -52,8 +54,10 @@ __all__ = [
     "modulated_conv2d",
     "native_info",
     "no_weight_gradients",
+    "norm_statistics",
     "set_conv_path",
     "setup_filter",
+    "spade_norm",
     "tuning_report",
     "upfirdn2d",
     "upsample2d",

@@ -19,7 +19,9 @@ from pygan.ops import (
     instance_mean,
     label_conv2d,
     modulated_conv2d,
+    norm_statistics,
     setup_filter,
+    spade_norm,
     warp,
 )
 
@@ -58,6 +60,27 @@ OPERATORS: dict[str, tuple[Callable[..., paddle.Tensor], list[tuple[int, ...]]]]
         [(2, 4, 3, 2)],
     ),
     "image_filter": (lambda x: image_filter(x, NUMBERS[:, :5], impl="ref"), [(2, 1, 3, 4)]),
+    "norm_statistics": (
+        lambda x: paddle.add(*norm_statistics(x, "instance", impl="ref")),
+        [(2, 3, 3, 2)],
+    ),
+    "spade_norm, statistics given": (
+        lambda x, m, v, g, b: spade_norm(x, m, v * v + 1, g, b, activation="lrelu", impl="ref"),
+        [(2, 3, 3, 2), (2, 3), (2, 3), (3,), (2, 3, 3, 2)],
+    ),
+    "spade_norm, its own statistics": (
+        lambda x, g: spade_norm(
+            x,
+            *norm_statistics(x, impl="ref"),
+            gamma_beta=g,
+            own_statistics="batch",
+            epsilon=0.5,
+            activation="relu",
+            upsample=2,
+            impl="ref",
+        ),
+        [(2, 2, 3, 2), (2, 4, 6, 4)],
+    ),
     **{
         f"bias_act, {act}": (
             lambda x, b, act=act: bias_act(x, b, act=act, scale=x.mean([2, 3]), impl="ref"),
