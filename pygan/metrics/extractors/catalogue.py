@@ -68,6 +68,7 @@ class Weights:
 
 
 _VGG16 = "https://download.pytorch.org/models/vgg16-397923af.pth"
+_VGG19 = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 _ALEXNET = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 _HEADS = "https://github.com/richzhang/PerceptualSimilarity/raw/master/lpips/weights/v0.1"
 _STLPIPS = "stlpips-pytorch==0.0.2"
@@ -117,6 +118,15 @@ _ALL = (
         converter="vgg16_torchvision",
         addresses=(_VGG16,),
         prefixes=("397923af",),
+    ),
+    Weights(
+        name="vgg19",
+        what="torchvision's VGG19: the perceptual loss of pix2pixHD and SPADE",
+        licence="BSD-3-Clause",
+        variable="PYGAN_VGG19",
+        converter="vgg19_torchvision",
+        addresses=(_VGG19,),
+        prefixes=("dcbb9e9d",),
     ),
     Weights(
         name="stlpips-vgg",

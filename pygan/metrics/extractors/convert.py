@@ -26,6 +26,12 @@ VGG16_INDICES = {
     **{"conv3_1": 10, "conv3_2": 12, "conv3_3": 14, "conv4_1": 17, "conv4_2": 19, "conv4_3": 21},
     **{"conv5_1": 24, "conv5_2": 26, "conv5_3": 28},
 }
+#: The same of VGG19, as far as losses look into it.
+VGG19_INDICES = {
+    **{"conv1_1": 0, "conv1_2": 2, "conv2_1": 5, "conv2_2": 7},
+    **{"conv3_1": 10, "conv3_2": 12, "conv3_3": 14, "conv3_4": 16},
+    **{"conv4_1": 19, "conv4_2": 21, "conv4_3": 23, "conv4_4": 25, "conv5_1": 28},
+}
 ALEXNET_INDICES = {"conv1": 0, "conv2": 3, "conv3": 6, "conv4": 8, "conv5": 10}
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -149,6 +155,16 @@ def vgg16_torchvision(files: list[Published]) -> Arrays:
     return arrays
 
 
+def vgg19_torchvision(files: list[Published]) -> Arrays:
+    """Torchvision's VGG19 up to relu5_1, for images in [-1, 1] as pix2pixHD feeds them to it."""
+    (source,) = files
+    arrays = _input(source, (127.5,) * 3, (127.5,) * 3)
+    for name, index in VGG19_INDICES.items():
+        for part in ("weight", "bias"):
+            arrays[f"{name}.{part}"] = source.take(f"features.{index}.{part}")
+    return arrays
+
+
 def vgg16_onnx(files: list[Published]) -> Arrays:
     """The convolutions as Keras has them, from an ONNX file: BGR, mean only."""
     (source,) = files
@@ -268,6 +284,7 @@ _CONVERTERS: dict[str, tuple[int, Callable[[list[Published]], Arrays]]] = {
     "efficientnet_lite0": (1, efficientnet_lite0),
     "vgg16_onnx": (1, vgg16_onnx),
     "vgg16_torchvision": (1, vgg16_torchvision),
+    "vgg19_torchvision": (1, vgg19_torchvision),
     "stlpips_vgg": (1, stlpips_vgg),
     "stlpips_alex": (1, stlpips_alex),
     "lpips_vgg": (2, lpips_vgg),
@@ -280,6 +297,7 @@ _MARKS = {
     "vgg16_onnx": "functional_1/block1_conv1_1/convolution/ReadVariableOp:0",
     "stlpips_vgg": "net.slice5.32.weight",
     "stlpips_alex": "net.slice5.13.weight",
+    "vgg19_torchvision": "features.32.weight",  # the normalised ones have none
     "vgg16_torchvision": "features.26.weight",  # the deeper and the normalised ones have none
     "lpips_vgg": "features.26.weight",
     "lpips_alex": "features.6.weight",

@@ -23,6 +23,7 @@ from pygan.ops import upfirdn2d
 
 from .layers import Conv, constant
 from .vgg16 import VGG16, VGG16Trunk
+from .vgg19 import VGG19
 
 _EPSILON = 1e-10
 _TINY = 1e-24  # below this |a|² has no gradient, so that zeros have one that is not NaN
@@ -160,24 +161,31 @@ class LPIPS(Distance):
 
 
 class FeatureDistance(Distance):
-    """Distances of VGG16's activations without learnt heads.
+    """Distances of a network's activations without learnt heads.
 
     Args:
-        network: VGG16 without fully connected layers.
-        weights: of the layers ``relu1_2`` to ``relu5_3``.
+        network: VGG16 without fully connected layers, or VGG19.
+        weights: of its five layers: VGG16's ``relu1_2`` to ``relu5_3``.
         unit: LPIPS's distance with w = 1, times each layer's weight. If not, the mean over channels
             and pixels of |a_l − b_l|, as in the loss of pix2pixHD (Wang et al., 2018, there with
-            VGG19 and the first ReLU of each resolution); activations are multiplied by the range of
-            the inputs of model libraries' networks over that of `network`'s, so that the loss has
-            its usual size with Caffe's weights too.
+            VGG19 and the first ReLU of each resolution).
+        scale: factor of these means; None for the range of the inputs of model libraries' networks
+            over that of `network`'s, so that the loss has its usual size with Caffe's weights too.
     """
 
-    def __init__(self, network: VGG16, weights: tuple[float, ...], unit: bool) -> None:
+    def __init__(
+        self,
+        network: Union[VGG16, VGG19],
+        weights: tuple[float, ...],
+        unit: bool,
+        scale: Optional[float] = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self._weights = weights
         self._unit = unit
-        self._scale = float(paddle.mean(network.deviation)) / _USUAL_DEVIATION
+        usual = float(paddle.mean(network.deviation)) / _USUAL_DEVIATION
+        self._scale = usual if scale is None else scale
 
     def forward(self, a: paddle.Tensor, b: paddle.Tensor) -> paddle.Tensor:
         """Distances [N] of images [N, 3, H, W] in [−1, 1]."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # what imports Paddle waits for a network to be built
     from .extractor import FeatureExtractor
     from .lpips import Distance
 
-#: Of the layers relu1_2 to relu5_3, as pix2pixHD weighs its five.
+#: Of the layers relu1_1 to relu5_1 of VGG19 in pix2pixHD, and of VGG16's relu1_2 to relu5_3.
 PIX2PIXHD_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 
 
@@ -74,12 +74,23 @@ def _features(weights: tuple[float, ...], unit: bool) -> Callable[[store.Loaded]
     return build
 
 
+def _vgg19(loaded: store.Loaded) -> Distance:
+    from .layers import set_weights
+    from .lpips import FeatureDistance
+    from .vgg19 import VGG19
+
+    network = VGG19()
+    set_weights(network, loaded.arrays, loaded.source)
+    return FeatureDistance(network, PIX2PIXHD_WEIGHTS, unit=False, scale=1.0)
+
+
 # Name -> name of the weights, builder.
 _PERCEPTUAL: dict[str, tuple[str, Callable[[store.Loaded], Distance]]] = {
     "stlpips-vgg": ("stlpips-vgg", _lpips("vgg", True)),
     "stlpips-alex": ("stlpips-alex", _lpips("alex", True)),
     "lpips-vgg": ("lpips-vgg", _lpips("vgg", False)),
     "lpips-alex": ("lpips-alex", _lpips("alex", False)),
+    "vgg19": ("vgg19", _vgg19),
     "vgg16": ("vgg16", _features(PIX2PIXHD_WEIGHTS, unit=False)),
     "vgg16-unit": ("vgg16", _features((1.0,) * 5, unit=True)),
     "vgg16-torchvision": ("vgg16-torchvision", _features(PIX2PIXHD_WEIGHTS, unit=False)),
@@ -105,9 +116,10 @@ def find_extractor(name: str) -> FeatureExtractor:
 def find_perceptual(name: str) -> Distance:
     """The perceptual distance called `name`, one of ``PERCEPTUAL``, with its published weights.
 
-    ``stlpips-*`` and ``lpips-*`` are learnt distances. ``vgg16`` is the weighted distance of
-    features that image translation uses as a loss, ``vgg16-unit`` LPIPS without learnt heads; see
-    :class:`.lpips.FeatureDistance`. With ``-torchvision`` the weights are torchvision's.
+    ``stlpips-*`` and ``lpips-*`` are learnt distances. ``vgg19`` is the weighted distance of
+    features that pix2pixHD and SPADE use as a loss, ``vgg16`` the same with a smaller network,
+    ``vgg16-unit`` LPIPS without learnt heads; see :class:`.lpips.FeatureDistance`. With
+    ``-torchvision`` the weights are torchvision's.
 
     Raises:
         InputError: as :func:`find_extractor`.
