@@ -37,7 +37,8 @@ def run(argv: list[str]) -> int:
     source = open_source(given["resume"]) if given.get("resume") else None
     known = None if source is None else source.config
     resolution = max(dataset.image_shape[1:])
-    config = resolve(algorithm.Config, given, resolution, world_size(), known)
+    images = dataset.originals
+    config = resolve(algorithm.Config, given, resolution, world_size(), known, images)
     evaluator = make_evaluator(algorithm, config, dataset)
     if dry_run:
         print(dump_yaml({"algorithm": name, **config.to_dict()}), end="")

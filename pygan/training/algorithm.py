@@ -205,6 +205,17 @@ class Algorithm(abc.ABC):
         """
         return {}
 
+    def learning_rates(self, nimg: int) -> Mapping[str, float]:
+        """Learning rates of networks for the next iteration; those left out keep theirs.
+
+        A function of the position alone, so that a resumed run has the rates of one that was not
+        interrupted.
+
+        Args:
+            nimg: images seen before the iteration.
+        """
+        return {}
+
     def end_iteration(self, iteration: int) -> None:
         """Called after every iteration, with the number of iterations done by then."""
         return

@@ -40,6 +40,9 @@ class TrainConfig:
     preset: str = option("", "named set of defaults")
     seed: int = option(0, "seed of initialisation, data order and all noise")
     kimg: float = option(25000.0, "length of training, in thousands of real images", resumable=True)
+    epochs: Optional[float] = option(
+        None, "length of training in passes over the images, in place of kimg"
+    )
     batch: int = option(32, "images per step, over all processes")
     accumulate: int = option(
         1, "forward and backward passes per step; more need less memory", resumable=True
@@ -109,6 +112,7 @@ class TrainConfig:
     def validate(self) -> None:
         """Raises InputError if a value is out of range."""
         self.require(self.kimg > 0, "kimg", "a positive number")
+        self.require(self.epochs is None or self.epochs > 0, "epochs", "a positive number or null")
         self.require(self.batch >= 1, "batch", "at least 1")
         self.require(self.accumulate >= 1, "accumulate", "at least 1")
         self.require(

@@ -187,6 +187,8 @@ class Trainer:
         """
         config = self.config
         reals = [next(batches) for _ in range(config.accumulate)]
+        for name, rate in self.algorithm.learning_rates(self.nimg).items():
+            self.optimizers[name].set_lr(rate)
         for phase in self._phases:
             if self.iteration % phase.interval == 0:
                 self._run_phase(phase, reals)

@@ -17,6 +17,7 @@ from typing import Any, Optional, TypeVar
 
 from pygan.errors import InputError
 from pygan.training.config import TrainConfig
+from pygan.training.split import held_out_count
 
 C = TypeVar("C", bound=TrainConfig)
 
@@ -70,6 +71,7 @@ def resolve(
     resolution: int,
     processes: int,
     source: Optional[Mapping[str, Any]] = None,
+    images: Optional[int] = None,
 ) -> C:
     """A whole configuration: what was given, else the preset's values, else the defaults.
 
@@ -82,7 +84,14 @@ def resolve(
         resolution: longer side of the images.
         processes: number of training processes.
         source: options of the weights that training starts from, if any.
+        images: in the dataset, which ``epochs`` passes are made over as far as they are trained on;
+            None leaves ``kimg`` as it is.
+
+    Raises:
+        InputError: a value is out of range, or ``epochs`` and ``kimg`` are both given.
     """
+    if given.get("epochs") is not None and "kimg" in given:
+        raise InputError("--epochs: says how long to train, as --kimg does; leave one of them out")
     continued: Mapping[str, Any] = {}
     if source is not None and given.get("resume_state"):
         own = {field.name for field in dataclasses.fields(config_class)} - set(_PLACES)
@@ -90,7 +99,15 @@ def resolve(
     preset = given.get("preset", continued.get("preset", config_class.preset))
     values = config_class.preset_values(preset, resolution, given.get("batch"), processes)
     transfer = {} if source is None else config_class.transfer_values(source)
-    return config_class.from_dict({"preset": preset, **values, **transfer, **continued, **given})
+    values = {"preset": preset, **values, **transfer, **continued, **given}
+    if "kimg" in given:
+        values["epochs"] = None
+    elif values.get("epochs") is not None and images is not None:
+        trained = values.get("subset") or images - held_out_count(
+            images, values.get("validation") or 0
+        )
+        values["kimg"] = values["epochs"] * trained / 1000
+    return config_class.from_dict(values)
 
 
 def dump_yaml(values: dict[str, Any]) -> str:

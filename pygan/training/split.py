@@ -11,6 +11,11 @@ from pygan.training.config import TrainConfig
 from pygan.training.rng import stream
 
 
+def held_out_count(total: int, validation: float) -> int:
+    """How many of ``total`` images ``validation`` holds out: a count, or a fraction below 1."""
+    return round(validation * total) if validation < 1 else int(validation)
+
+
 def split_dataset(dataset: Any, config: TrainConfig) -> tuple[Any, Optional[Any]]:
     """The images to train on and those held out; None where nothing is held out.
 
@@ -27,7 +32,7 @@ def split_dataset(dataset: Any, config: TrainConfig) -> tuple[Any, Optional[Any]
     """
     total = dataset.originals if config.subset or config.validation else len(dataset)
     held_out = config.validation
-    count = round(held_out * total) if held_out < 1 else int(held_out)
+    count = held_out_count(total, held_out)
     if held_out > 0 and not 0 < count < total:
         raise InputError(
             f"--validation: {held_out:g} of {total} images leaves {count} to hold out and "

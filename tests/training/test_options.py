@@ -33,6 +33,20 @@ def test_given_values_beat_the_preset_which_beats_the_defaults() -> None:
     assert resolve(ToyConfig, {"preset": "wide", "width": 5}, 4, 1).width == 5
 
 
+def test_epochs_become_kimg_of_the_images_that_are_trained_on() -> None:
+    assert resolve(ToyConfig, {"epochs": 3.0}, 4, 1, images=500).kimg == 1.5
+    assert resolve(ToyConfig, {"epochs": 3.0, "subset": 100}, 4, 1, images=500).kimg == 0.3
+    assert resolve(ToyConfig, {"epochs": 3.0, "validation": 0.2}, 4, 1, images=500).kimg == 1.2
+    assert resolve(ToyConfig, {"epochs": 3.0}, 4, 1).kimg == ToyConfig.kimg
+    again = {"resume_state": True, "resume": "run"}
+    source = {"kimg": 1.5, "epochs": 3.0}
+    assert resolve(ToyConfig, again, 4, 1, source, 500).kimg == 1.5
+    longer = resolve(ToyConfig, {"kimg": 2.0, **again}, 4, 1, source, 500)
+    assert (longer.kimg, longer.epochs) == (2.0, None)
+    with pytest.raises(InputError, match="--kimg does; leave one of them out"):
+        resolve(ToyConfig, {"epochs": 3.0, "kimg": 2.0}, 4, 1, images=500)
+
+
 def test_what_comes_later_on_the_command_line_wins(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("width: 3\nbatch: 16\n")
@@ -95,6 +109,7 @@ def test_errors_in_files_are_one_clear_line(tmp_path: Path, text: str, message: 
     ("values", "message"),
     [
         ({"kimg": 0.0}, "--kimg: must be a positive number, got 0.0"),
+        ({"epochs": 0.0}, "--epochs: must be a positive number or null, got 0.0"),
         ({"batch": 0}, "--batch: must be at least 1, got 0"),
         ({"accumulate": 3}, "--accumulate: must be a divisor of the batch, 8, got 3"),
         ({"grid": "3"}, "--grid: must be COLUMNSxROWS such as 6x4, or auto, got '3'"),

@@ -22,6 +22,7 @@ from pygan.errors import InputError, TrainingError
 from pygan.training import Algorithm, DataSpec, Phase, State, Step, TrainConfig, lazy_adam, option
 from pygan.training.options import parse_options, resolve
 from pygan.training.run import find_run, resume, start
+from pygan.training.schedule import linear_decay
 from pygan.training.transfer import read_source
 
 
@@ -72,6 +73,7 @@ class ToyConfig(TrainConfig):
     pause: float = option(0.0, "seconds that each measurement takes", resumable=True)
     overflow: int = option(-1, "iteration in which a gradient overflows")
     limits: bool = option(False, "limit gradients that are not finite")
+    lr_decay: float = option(0.0, "part of the training in which the rate of D falls")
 
     @classmethod
     def preset_values(
@@ -122,6 +124,9 @@ class Toy(Algorithm):
 
     def optimizer(self, name: str) -> paddle.optimizer.Optimizer:
         return lazy_adam(self.networks[name].parameters(), 1e-3, 0.5, 0.99, 1e-8, 3)
+
+    def learning_rates(self, nimg: int) -> dict[str, float]:
+        return {"D": 1e-3 * linear_decay(nimg, self.config.kimg, self.config.lr_decay)}
 
     def phases(self) -> list[Phase]:
         return [
