@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
+from typing import Any
+
 from pygan.commands.parser import Parser, Progress, first_line
 from pygan.errors import InputError
+
+# fmt: off
+_OF_SOURCES = (
+    "source", "direction", "split", "image_dir", "label_dir", "instance_dir", "source_dir",
+    "count", "seed",
+)
+# fmt: on
+"""Options that say what to make pairs of; all others are PairOptions."""
 
 
 def run(argv: list[str]) -> int:
@@ -14,29 +25,77 @@ def run(argv: list[str]) -> int:
     build.add_argument("dest", metavar="DEST", help="the .zip to write")
     build.add_argument("--size", help="N or WIDTHxHEIGHT (default: as the images are)")
     build.add_argument("--crop", help="none, center, center-wide, fit, stretch or pad")
-    build.add_argument(
-        "--filter", help="lanczos (default), box, bicubic, bilinear, hamming, nearest"
-    )
-    build.add_argument("--channels", type=int, help="1, 3 or 4 (default: as is natural)")
-    build.add_argument("--background", help="behind transparent pixels and in bars (default white)")
     build.add_argument("--labels", help="auto (default), folders or none")
     build.add_argument("--split", help="train (default) or test, where the source has both")
-    build.add_argument("--max-images", type=int, help="stop after so many")
-    build.add_argument("--on-error", help="skip (default) or fail")
-    build.add_argument("--encoding", help="png (default) or webp")
-    build.add_argument("--overwrite", action="store_true", default=None, help="replace DEST")
-    build.add_argument("--workers", type=int, help="threads (default: all cores)")
+    _common(build)
+
+    pairs = commands.add_parser("pairs", help="pairs of images: side by side, or in folders")
+    pairs.add_argument("source", metavar="SOURCE", help="A|B images, or folders image/, label/ ...")
+    pairs.add_argument("dest", metavar="DEST", help="the .zip to write")
+    pairs.add_argument("--direction", help="AtoB (default) or BtoA, where there is A and B")
+    pairs.add_argument("--split", help="train (default), val, test ..., where there are folders")
+    for kind in ("image", "label", "instance", "source"):
+        pairs.add_argument(f"--{kind}-dir", help=f"folder of {kind} files within SOURCE")
+    pairs.add_argument("--label-count", type=int, help="classes (default: the largest id plus 1)")
+    pairs.add_argument("--dont-care", type=int, help="id of one more class, such as 255")
+    _paired(pairs)
+
+    scenes = commands.add_parser("scenes", help="drawn scenes with label and instance maps")
+    scenes.add_argument("dest", metavar="DEST", help="the .zip to write")
+    scenes.add_argument("--count", type=int, default=1000, help="how many (default 1000)")
+    scenes.add_argument("--seed", type=int, default=0, help="other seeds draw others (default 0)")
+    _paired(scenes)
     options = vars(parser.parse_args(argv))
 
-    from pygan.data import DataError, build_dataset
+    from pygan.data import DataError, build_dataset, build_pairs
 
-    del options["command"]
-    source, dest = options.pop("source"), options.pop("dest")
-    settings = {name: value for name, value in options.items() if value is not None}
+    command, dest = options.pop("command"), options.pop("dest")
+    given = {name: value for name, value in options.items() if value is not None}
     try:
         with Progress("img") as progress:
-            report = build_dataset(source, dest, progress=progress, **settings)
+            if command == "build":
+                source = given.pop("source")
+                report = build_dataset(source, dest, progress=progress, **given)
+            else:
+                of_source = {name: given.pop(name) for name in _OF_SOURCES if name in given}
+                pair_source = _open(command, of_source, given)
+                report = build_pairs(pair_source, dest, progress=progress, **given)
     except (DataError, OSError) as error:
         raise InputError(first_line(error)) from None
     print(report)
     return 0
+
+
+def _open(command: str, of_source: dict[str, Any], options: dict[str, Any]) -> Any:
+    """The source of pairs that a command makes a dataset of."""
+    if command == "pairs":
+        from pygan.data import open_pairs
+
+        return open_pairs(of_source.pop("source"), **of_source)
+    from pygan.data.scenes import scenes
+    from pygan.data.transforms import parse_size
+
+    return scenes(size=parse_size(options.pop("size", 64)), **of_source)
+
+
+def _paired(parser: argparse.ArgumentParser) -> None:
+    """Options of everything that makes pairs."""
+    parser.add_argument("--size", help="N or WIDTHxHEIGHT")
+    parser.add_argument("--crop", help="none (default), center or stretch")
+    parser.add_argument("--source-channels", type=int, help="of source images: 1, 3 or 4")
+    _common(parser)
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--filter", help="lanczos (default), box, bicubic, bilinear, hamming, nearest"
+    )
+    parser.add_argument("--channels", type=int, help="1, 3 or 4 (default: as is natural)")
+    parser.add_argument(
+        "--background", help="behind transparent pixels and in bars (default white)"
+    )
+    parser.add_argument("--max-images", type=int, help="stop after so many")
+    parser.add_argument("--on-error", help="skip (default) or fail")
+    parser.add_argument("--encoding", help="png (default) or webp")
+    parser.add_argument("--overwrite", action="store_true", default=None, help="replace DEST")
+    parser.add_argument("--workers", type=int, help="threads (default: all cores)")

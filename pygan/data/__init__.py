@@ -8,6 +8,13 @@
         for images, labels in loader:  # uint8 [B, C, H, W], int64 [B] or None
             ...
 
+Pairs of an image and what it is made from have builders of their own, and more to load:
+
+    from pygan.data import build_pairs, open_pairs
+
+    build_pairs(open_pairs("facades/"), "facades.zip", size=286)
+    pairs = open_dataset("facades.zip").framed(crop=(256, 256)).pairs
+
 Needs numpy and Pillow, never paddle: loader workers start in a fraction of a second.
 """
 
@@ -17,6 +24,10 @@ from .build import BuildOptions, BuildReport, build_dataset
 from .dataset import ImageDataset, open_dataset
 from .errors import DataError, ImageError, WorkerError
 from .loader import Loader
+from .pair_build import PairOptions, build_pairs
+from .pair_dataset import PairedDataset
+from .pair_files import open_pairs
+from .pairs import PairBatch, Placed
 
 __all__ = [
     "BuildOptions",
@@ -25,7 +36,13 @@ __all__ = [
     "ImageDataset",
     "ImageError",
     "Loader",
+    "PairBatch",
+    "PairOptions",
+    "PairedDataset",
+    "Placed",
     "WorkerError",
     "build_dataset",
+    "build_pairs",
     "open_dataset",
+    "open_pairs",
 ]

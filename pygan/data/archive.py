@@ -11,6 +11,16 @@ without compression makes every image one seek and one read away, in any order. 
     size, channels, crop, filter, background, encoding      how the images were made
     source                 what they were made from
     pixels_sha256          hash of shape, pixels and labels in order; independent of the encoding
+
+An archive of pairs has format "pygan-pairs". Its images are image/00000/img00000000.png; what they
+are made from has the same names in the folders label/ and instance/ (grey PNG of 8 or 16 bits) and
+source/. dataset.json also holds
+
+    label_count            classes of the label maps, 0 without; "don't care" counts as one
+    dont_care              its id, the last one, or null
+    label_names            names of the classes, or null
+    instances              whether there are instance maps
+    source_channels        channels of the source images, 0 without
 """
 
 from __future__ import annotations
@@ -25,9 +35,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from .store import LABELS_FILE
+from .store import LABELS_FILE, Store
 
 FORMAT = "pygan-images"
+PAIRS_FORMAT = "pygan-pairs"
 VERSION = 1
 
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # constant, so that equal data makes equal files
@@ -59,7 +70,8 @@ class PixelHash:
 class ArchiveWriter:
     """Adds images to an archive and finishes it with dataset.json. Close it before the file."""
 
-    def __init__(self, file: IO[bytes], encoding: str) -> None:
+    def __init__(self, file: IO[bytes], encoding: str, format: str = FORMAT) -> None:
+        self._format = format
         self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True)
         self._encoding = encoding
         self._labels: list[tuple[str, int]] = []
@@ -75,10 +87,23 @@ class ArchiveWriter:
             self._labels.append((name, label))
         self.count += 1
 
+    def add_pair(self, files: dict[str, tuple[str, bytes]], stem: str | None) -> None:
+        """Appends a sample as <kind>/00000/img00000000[_stem].<suffix> for each kind.
+
+        Args:
+            files: (suffix, content) by kind.
+            stem: kept in the names.
+        """
+        suffix = "" if stem is None else f"_{stem}"
+        name = f"{self.count // 1000:05d}/img{self.count:08d}{suffix}"
+        for kind, (extension, data) in files.items():
+            self._write(f"{kind}/{name}.{extension}", data, zipfile.ZIP_STORED)
+        self.count += 1
+
     def finish(self, info: dict[str, Any]) -> None:
         """Writes dataset.json, after the last image."""
         table = {
-            "format": FORMAT,
+            "format": self._format,
             "version": VERSION,
             **info,
             "count": self.count,
@@ -97,6 +122,18 @@ class ArchiveWriter:
         member.create_system = 3  # Unix, whatever the machine
         member.external_attr = 0o644 << 16
         self._zip.writestr(member, data)
+
+
+def dataset_images(store: Store) -> list[str]:
+    """Names of the images of a folder or archive: of pairs, without what they are made from."""
+    names = store.image_names()
+    if not store.exists(LABELS_FILE):
+        return names
+    try:
+        paired = json.loads(store.read(LABELS_FILE)).get("format") == PAIRS_FORMAT
+    except (ValueError, AttributeError):  # read_labels says what is wrong with it
+        return names
+    return [name for name in names if name.startswith("image/")] if paired else names
 
 
 @contextlib.contextmanager

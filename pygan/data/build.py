@@ -9,8 +9,9 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .archive import ArchiveWriter, PixelHash, atomic_file
 from .errors import DataError, ImageError
@@ -18,6 +19,9 @@ from .imaging import ENCODINGS, encode, parse_colour, to_array, to_channels
 from .source import SourceImage
 from .sources import LABEL_RULES, SPLITS, open_source
 from .transforms import check_options, parse_size, transform
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all) after every image, skipped ones included."""
@@ -88,6 +92,7 @@ class BuildReport:
         count: images written.
         image_shape: (C, H, W).
         num_classes: 0 if unlabelled.
+        condition: what the images of pairs are made from, for people.
         skipped: (name, reason) of every image left out.
         upscaled: images smaller than the target, hence enlarged.
         pixels_sha256: hash of pixels and labels.
@@ -99,6 +104,7 @@ class BuildReport:
     count: int = 0
     image_shape: tuple[int, int, int] = (0, 0, 0)
     num_classes: int = 0
+    condition: str = ""
     skipped: list[tuple[str, str]] = field(default_factory=list)
     upscaled: int = 0
     pixels_sha256: str = ""
@@ -107,10 +113,10 @@ class BuildReport:
 
     def __str__(self) -> str:
         c, h, w = self.image_shape
+        labels = f"{self.num_classes} classes" if self.num_classes else "unlabelled"
         lines = [
             f"{self.dest}: {self.count} images of {w}x{h}, {c} channel{'s' if c > 1 else ''}, "
-            + (f"{self.num_classes} classes, " if self.num_classes else "unlabelled, ")
-            + f"{self.bytes / 1e6:.1f} MB, {self.seconds:.1f} s"
+            f"{self.condition or labels}, {self.bytes / 1e6:.1f} MB, {self.seconds:.1f} s"
         ]
         if self.upscaled:
             lines.append(f"images smaller than {w}x{h}, enlarged: {self.upscaled}")
@@ -170,13 +176,14 @@ def build_dataset(
     report = BuildReport(dest)
     pixel_hash = PixelHash()
     labels: set[int] = set()
-    ahead = _processed(opened.images(), options, channels)
+    process = partial(_process, options=options, channels=channels)
+    results = ahead(opened.images(), process, options.workers)
     with (
         atomic_file(dest, options.overwrite) as file,
-        closing(ahead),
+        closing(results),
         closing(ArchiveWriter(file, options.encoding)) as writer,
     ):
-        for item, future in ahead:
+        for item, future in results:
             try:
                 result = future.result()
                 _check_shape(result, item, report)
@@ -231,16 +238,16 @@ def _process(item: SourceImage, options: BuildOptions, channels: int) -> _Proces
     return _Processed(data, PixelHash.digest(pixels.tobytes()), shape, upscaled)
 
 
-def _processed(
-    images: Iterator[SourceImage], options: BuildOptions, channels: int
-) -> Generator[tuple[SourceImage, Future[_Processed]], None, None]:
-    """Images in order, processed ahead by threads (Pillow and zlib release the interpreter)."""
-    workers = options.workers or os.cpu_count() or 1
-    waiting: deque[tuple[SourceImage, Future[_Processed]]] = deque()
+def ahead(
+    items: Iterator[Item], process: Callable[[Item], Result], workers: int | None
+) -> Generator[tuple[Item, Future[Result]], None, None]:
+    """Items in order, processed ahead by threads (Pillow and zlib release the interpreter)."""
+    workers = workers or os.cpu_count() or 1
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
     with ThreadPoolExecutor(workers, "pygan-build") as pool:
         try:
-            for item in images:
-                waiting.append((item, pool.submit(_process, item, options, channels)))
+            for item in items:
+                waiting.append((item, pool.submit(process, item)))
                 if len(waiting) > 4 * workers:
                     yield waiting.popleft()
             while waiting:

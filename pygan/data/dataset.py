@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .archive import FORMAT, VERSION
+from .archive import FORMAT, PAIRS_FORMAT, VERSION, dataset_images
 from .errors import DataError
 from .imaging import decode_exact, probe
 from .labels import labels_of, read_labels
@@ -144,14 +144,22 @@ class ImageDataset:
 
     def worker_source(self) -> dict[str, Any]:
         """What a loader's worker process needs to decode this dataset's files, as JSON values."""
-        kind = "zip" if isinstance(self._store, ZipStore) else "folder"
-        path = os.path.abspath(self._store.path)
-        return {"kind": kind, "path": path, "shape": list(self.image_shape)}
+        return {**self._store.describe(), "shape": list(self.image_shape)}
 
-    def worker_request(self, indices: Sequence[int]) -> list[tuple[str, bool]]:
+    def worker_request(self, indices: Sequence[int]) -> list[Any]:
         """(file name, flip) of each image: a loader's request to its worker."""
         located = [self._locate(index) for index in indices]
         return [(self._names[position], flip) for position, flip in located]
+
+    def answer_shape(self, count: int) -> tuple[int, ...]:
+        """Shape of the uint8 values that a worker answers for so many images."""
+        return count, *self.image_shape
+
+    def assemble(
+        self, answer: np.ndarray, indices: Sequence[int]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The batch that a worker's answer is, as ``load`` gives it."""
+        return answer, self.labels_at(indices)
 
     def _locate(self, index: int) -> tuple[int, bool]:
         if not 0 <= index < len(self):
@@ -195,7 +203,7 @@ def open_dataset(
     if not path.exists():
         raise FileNotFoundError(_not_found(path))
     store = _open_store(path)
-    names = store.image_names()
+    names = dataset_images(store)
     if not names:
         raise DataError(f"{path} contains no images")
 
@@ -208,6 +216,12 @@ def open_dataset(
         info = {key: value for key, value in json.loads(text).items() if key != "labels"}
         if table is not None:
             labels = labels_of(names, table, where)
+    if info.get("format") == PAIRS_FORMAT:
+        from .pair_dataset import PairedDataset, paired_layout
+
+        _recorded_shape(info, names, path)
+        info["path"] = str(path)
+        return PairedDataset(store, names, paired_layout(info, where), info, mirror, cache)
     if info.get("format") == FORMAT:
         shape = _recorded_shape(info, names, path)
     else:

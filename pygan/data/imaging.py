@@ -38,7 +38,7 @@ def open_image(data: bytes | IO[bytes], name: str, max_pixels: int = MAX_PIXELS)
     Raises:
         ImageError: not an image, truncated, too large, or floating-point data.
     """
-    image = _open_header(data, name, max_pixels)
+    image = open_header(data, name, max_pixels)
     try:
         image.load()
         image = ImageOps.exif_transpose(image)
@@ -49,7 +49,7 @@ def open_image(data: bytes | IO[bytes], name: str, max_pixels: int = MAX_PIXELS)
 
 def probe(data: bytes | IO[bytes], name: str, max_pixels: int = MAX_PIXELS) -> tuple[int, int, int]:
     """Reads only the header: (width, height, channels) as :func:`open_image` would give them."""
-    image = _open_header(data, name, max_pixels)
+    image = open_header(data, name, max_pixels)
     width, height = image.size
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
@@ -125,7 +125,8 @@ def parse_colour(colour: str) -> tuple[int, int, int]:
         ) from error
 
 
-def _open_header(data: bytes | IO[bytes], name: str, max_pixels: int) -> Image.Image:
+def open_header(data: bytes | IO[bytes], name: str, max_pixels: int) -> Image.Image:
+    """An image of which nothing but the header was read. Raises ImageError."""
     stream: Any = io.BytesIO(data) if isinstance(data, bytes) else data
     try:
         image = Image.open(stream)

@@ -23,15 +23,16 @@ import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from .dataset import ImageDataset
 from .errors import DataError, ImageError, WorkerError
 from .worker import ERROR, HEADER
 
-Batch = tuple[np.ndarray, "np.ndarray | None"]
+Item = TypeVar("Item")
+Batch = TypeVar("Batch", covariant=True)
+Item_contra = TypeVar("Item_contra", contravariant=True)
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -40,7 +41,33 @@ _START = (
 _STOP_SECONDS = 5.0
 
 
-class Loader:
+class Loadable(Protocol[Item_contra, Batch]):
+    """What a loader reads: an ImageDataset, of which items are indices, or Pairs, of Placed."""
+
+    @property
+    def cached(self) -> bool:
+        """Whether samples stay in memory."""
+
+    def load(self, items: Sequence[Item_contra], /) -> Batch:
+        """The batch of these items."""
+
+    def name(self, item: Item_contra, /) -> str:
+        """How messages call it."""
+
+    def worker_source(self) -> dict[str, Any]:
+        """What a worker process needs, as JSON values."""
+
+    def worker_request(self, items: Sequence[Item_contra], /) -> list[Any]:
+        """What a worker is to be asked for these items, as JSON values."""
+
+    def answer_shape(self, count: int, /) -> tuple[int, ...]:
+        """Shape of the uint8 values of its answer."""
+
+    def assemble(self, answer: np.ndarray, items: Sequence[Item_contra], /) -> Batch:
+        """The batch that the answer is."""
+
+
+class Loader(Generic[Item, Batch]):
     """Iterator over the batches named by `index_batches`, in their order.
 
     Which images form a batch is the caller's decision; the loader holds no random state. It reads
@@ -48,14 +75,15 @@ class Loader:
     of batches it has consumed.
 
     Args:
-        dataset: from open_dataset.
-        index_batches: lists of indices; may be endless.
+        dataset: from open_dataset, or the ``pairs`` of a PairedDataset.
+        index_batches: lists of indices, or of Placed for pairs; may be endless.
         workers: processes that decode; 0 decodes in this process when a batch is asked for.
             Datasets that are kept in memory are always read in this process.
         prefetch: batches in the making per worker.
 
-    Each item is (images [B, C, H, W] uint8, labels [B] int64 or None). Use as a context manager, or
-    call close(); a loader that is forgotten or whose process ends stops its workers too.
+    Each item is (images [B, C, H, W] uint8, labels [B] int64 or None), of pairs a PairBatch. Use as
+    a context manager, or call close(); a loader that is forgotten or whose process ends stops its
+    workers too.
 
     Raises (from next):
         ImageError: an image is broken; the message names it.
@@ -66,8 +94,8 @@ class Loader:
 
     def __init__(
         self,
-        dataset: ImageDataset,
-        index_batches: Iterable[Sequence[int]],
+        dataset: Loadable[Item, Batch],
+        index_batches: Iterable[Sequence[Item]],
         workers: int = 0,
         prefetch: int = 2,
     ) -> None:
@@ -76,8 +104,8 @@ class Loader:
         if prefetch < 1:
             raise DataError(f"prefetch must be at least 1, not {prefetch}")
         self._dataset = dataset
-        self._batches: Iterator[Sequence[int]] = iter(index_batches)
-        self._pending: deque[tuple[_Worker, list[int]]] = deque()
+        self._batches: Iterator[Sequence[Item]] = iter(index_batches)
+        self._pending: deque[tuple[_Worker, list[Item]]] = deque()
         self._failure: Exception | None = None
         self._exhausted = False
         self._closed = False
@@ -89,7 +117,7 @@ class Loader:
             for _ in range(workers):
                 self._workers.append(_Worker(dataset.worker_source(), len(self._workers)))
 
-    def __iter__(self) -> Loader:
+    def __iter__(self) -> Loader[Item, Batch]:
         return self
 
     def __next__(self) -> Batch:
@@ -111,7 +139,7 @@ class Loader:
         self._pending.clear()
         self._finalizer()
 
-    def __enter__(self) -> Loader:
+    def __enter__(self) -> Loader[Item, Batch]:
         return self
 
     def __exit__(
@@ -123,8 +151,8 @@ class Loader:
         self.close()
 
     def _in_process(self) -> Batch | None:
-        for indices in self._batches:
-            return self._dataset.load(indices)
+        for items in self._batches:
+            return self._dataset.load(items)
         return None
 
     def _from_workers(self) -> Batch | None:
@@ -134,17 +162,17 @@ class Loader:
             if self._failure is not None:
                 raise self._failure
             return None
-        worker, indices = self._pending.popleft()
-        images = worker.result(indices, self._dataset)
+        worker, items = self._pending.popleft()
+        answer = worker.result(items, self._dataset)
         if not self._exhausted:
             self._submit()
-        return images, self._dataset.labels_at(indices)
+        return self._dataset.assemble(answer, items)
 
     def _submit(self) -> None:
         # A failure to name a batch is raised when its turn comes, after the batches before it.
         try:
-            indices = list(next(self._batches))
-            request = self._dataset.worker_request(indices)
+            items = list(next(self._batches))
+            request = self._dataset.worker_request(items)
         except StopIteration:
             self._exhausted = True
             return
@@ -154,8 +182,8 @@ class Loader:
             return
         worker = self._workers[self._next % len(self._workers)]
         self._next += 1
-        worker.submit(request, (len(indices), *self._dataset.image_shape))
-        self._pending.append((worker, indices))
+        worker.submit(request, self._dataset.answer_shape(len(items)))
+        self._pending.append((worker, items))
 
 
 class _Worker:
@@ -182,16 +210,16 @@ class _Worker:
         self._thread.start()
         self._send(source)
 
-    def submit(self, request: list[tuple[str, bool]], shape: tuple[int, ...]) -> None:
+    def submit(self, request: list[Any], shape: tuple[int, ...]) -> None:
         self._shapes.put(shape)
         self._send(request)
 
-    def result(self, indices: list[int], dataset: ImageDataset) -> np.ndarray:
+    def result(self, items: list[Item], dataset: Loadable[Item, Batch]) -> np.ndarray:
         answer = self._answers.get()
         if isinstance(answer, np.ndarray):
             return answer
         if answer is None:
-            raise WorkerError(self._obituary(indices, dataset))
+            raise WorkerError(self._obituary(items, dataset))
         if answer["name"] is None:
             raise WorkerError(f"data worker {self.number} failed: {answer['reason']}")
         raise ImageError(answer["name"], answer["reason"])
@@ -220,7 +248,7 @@ class _Worker:
         except OSError:
             pass  # it died; result() says so in the order of the batches
 
-    def _obituary(self, indices: list[int], dataset: ImageDataset) -> str:
+    def _obituary(self, items: list[Item], dataset: Loadable[Item, Batch]) -> str:
         try:
             code = self.process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -231,10 +259,10 @@ class _Worker:
                 how = f"was killed by {signal.Signals(-code).name}"
                 if -code == getattr(signal, "SIGKILL", None):
                     how += " (often the system's answer to exhausted memory)"
-        first = f", starting with {dataset.name(indices[0])}" if indices else ""
+        first = f", starting with {dataset.name(items[0])}" if items else ""
         return (
             f"data worker {self.number} (process {self.process.pid}) {how} while it decoded a "
-            f"batch of {len(indices)} images{first}; its messages are above. workers=0 decodes in "
+            f"batch of {len(items)} images{first}; its messages are above. workers=0 decodes in "
             "the main process and shows where it happens"
         )
 

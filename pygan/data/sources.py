@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from . import cifar, emoji, idx
+from .archive import dataset_images
 from .errors import DataError
 from .imaging import open_image
 from .labels import labels_of, read_labels
@@ -77,7 +78,7 @@ def _special_source(path: Path, split: str) -> Source | None:
 
 
 def _file_source(store: Store, description: str, labels: str) -> Source:
-    names = store.image_names()
+    names = dataset_images(store)
     if not names:
         raise DataError(f"{store.path} contains no images")
     values: list[int] | None = None

@@ -68,6 +68,11 @@ class Store(ABC):
     def label(self, name: str) -> str:
         """How messages call the file."""
 
+    def describe(self) -> dict[str, Any]:
+        """Kind and place as JSON values: what :func:`open_store` needs in another process."""
+        kind = "zip" if isinstance(self, ZipStore) else "folder"
+        return {"kind": kind, "path": os.path.abspath(self.path)}
+
 
 class FolderStore(Store):
     """Files below a folder, symbolic links followed."""
@@ -160,6 +165,11 @@ class ZipStore(Store):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["path"])  # type: ignore[misc]
+
+
+def open_store(source: dict[str, Any]) -> Store:
+    """The store that ``describe`` described."""
+    return (ZipStore if source["kind"] == "zip" else FolderStore)(source["path"])
 
 
 def _is_image(name: str) -> bool:

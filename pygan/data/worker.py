@@ -1,8 +1,9 @@
 """The program of a loader's worker process: decodes the files it is asked for.
 
-Standard input carries JSON lines: first the source ({"kind", "path", "shape"}), then requests
-([[file name, flip], ...]). Standard output carries one answer per request: a header (kind, length)
-and either the pixels, uint8 [B, C, H, W], or a JSON error. End of input ends the process, so no
+Standard input carries JSON lines: first the source ({"kind", "path", "shape"}, or {"kind", "path",
+"pairs"}), then requests ([[file name, flip], ...]; of pairs, [[file name, flip, top, left], ...]).
+Standard output carries one answer per request: a header (kind, length) and either the pixels, uint8
+[B, C, H, W], of pairs rows of all planes, or a JSON error. End of input ends the process, so no
 worker outlives its parent, however that died.
 """
 
@@ -13,13 +14,15 @@ import os
 import signal
 import struct
 import sys
-from typing import IO
+from collections.abc import Callable
+from typing import IO, Any
 
 import numpy as np
 
 from .errors import ImageError
 from .imaging import decode_exact
-from .store import FolderStore, Store, ZipStore
+from .pairs import PairLayout, PairReader
+from .store import Store, open_store
 
 HEADER = struct.Struct("<cQ")
 PIXELS = b"P"
@@ -29,15 +32,13 @@ ERROR = b"E"
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answers requests until the input ends."""
     source = json.loads(requests.readline())
-    store: Store = (ZipStore if source["kind"] == "zip" else FolderStore)(source["path"])
-    shape = (source["shape"][0], source["shape"][1], source["shape"][2])
+    shape, decode = _decoder(open_store(source), source)
     for line in requests:
         request = json.loads(line)
         try:
             images = np.empty((len(request), *shape), dtype=np.uint8)
-            for row, (name, flip) in enumerate(request):
-                pixels = decode_exact(store.read(name), store.label(name), shape)
-                images[row] = pixels[:, :, ::-1] if flip else pixels
+            for row, item in enumerate(request):
+                images[row] = decode(*item)
             kind, payload = PIXELS, images.data.cast("B") if images.size else b""
         except ImageError as error:
             kind, payload = ERROR, json.dumps({"name": error.name, "reason": error.reason}).encode()
@@ -47,6 +48,22 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         answers.write(HEADER.pack(kind, len(payload)))
         answers.write(payload)
         answers.flush()
+
+
+def _decoder(
+    store: Store, source: dict[str, Any]
+) -> tuple[tuple[int, ...], Callable[..., np.ndarray]]:
+    """Shape of a sample, and what maps an item of a request to it."""
+    if "pairs" in source:
+        layout = PairLayout.from_dict(source["pairs"])
+        return (layout.row_bytes(layout.framed),), PairReader(store, layout).row
+    shape = (source["shape"][0], source["shape"][1], source["shape"][2])
+
+    def decode(name: str, flip: bool) -> np.ndarray:
+        pixels = decode_exact(store.read(name), store.label(name), shape)
+        return pixels[:, :, ::-1] if flip else pixels
+
+    return shape, decode
 
 
 def main() -> None:
