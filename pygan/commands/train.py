@@ -27,6 +27,7 @@ def run(argv: list[str]) -> int:
     from pygan.apps.transfer import open_source
     from pygan.training.distributed import world_size
     from pygan.training.options import dump_yaml, parse_options, resolve
+    from pygan.training.paired import framed
     from pygan.training.run import start
 
     given = parse_options(algorithm.Config, argv, f"pygan train {name}", name)
@@ -36,6 +37,7 @@ def run(argv: list[str]) -> int:
     dataset = open_data(given["data"], bool(given.get("mirror", False)))
     source = open_source(given["resume"]) if given.get("resume") else None
     known = None if source is None else source.config
+    dataset = framed(dataset, given)
     resolution = max(dataset.image_shape[1:])
     images = dataset.originals
     config = resolve(algorithm.Config, given, resolution, world_size(), known, images)

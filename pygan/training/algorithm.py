@@ -9,17 +9,24 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Optional, Union
 
 import numpy as np
 import paddle
 from paddle import nn
 
+from pygan.errors import InputError
+from pygan.training.condition import Condition, describe, make_condition, to_tensor
 from pygan.training.config import TrainConfig
 from pygan.training.distributed import World
 from pygan.training.rng import StepRandom
 
 State = Union[paddle.Tensor, np.ndarray]
+
+
+PAIRED_FIELDS = ("label_count", "dont_care", "instances", "source_channels")
+"""What a DataSpec takes from a paired dataset, by the same names."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +36,23 @@ class DataSpec:
     Attributes:
         image_shape: (C, H, W).
         class_counts: images per class; empty for training without labels.
+        label_count: of paired datasets, classes of the label maps; 0 without. Don't care counts.
+        dont_care: the class that means "don't care", which is the last one, or None.
+        instances: whether there are instance maps.
+        source_channels: channels of the images to translate; 0 without.
     """
 
     image_shape: tuple[int, int, int]
     class_counts: tuple[int, ...] = ()
+    label_count: int = 0
+    dont_care: Optional[int] = None
+    instances: bool = False
+    source_channels: int = 0
+
+    @property
+    def condition_text(self) -> str:
+        """What images are made from, for people; empty if from nothing."""
+        return describe(self.label_count, self.instances, self.source_channels)
 
     @property
     def num_classes(self) -> int:
@@ -47,33 +67,78 @@ class DataSpec:
         return paddle.to_tensor(np.searchsorted(edges, image, side="right").astype(np.int64))
 
     def to_dict(self) -> dict[str, Any]:
-        return {"image_shape": list(self.image_shape), "class_counts": list(self.class_counts)}
+        paired = (
+            {name: getattr(self, name) for name in PAIRED_FIELDS} if self.condition_text else {}
+        )
+        return {
+            "image_shape": list(self.image_shape),
+            "class_counts": list(self.class_counts),
+            **paired,
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DataSpec:
         channels, height, width = values["image_shape"]
-        return cls((channels, height, width), tuple(values["class_counts"]))
+        paired = {name: values[name] for name in PAIRED_FIELDS if name in values}
+        return cls((channels, height, width), tuple(values["class_counts"]), **paired)
 
 
 class RealBatch:
-    """Real images of one micro-batch, as the loader delivers them."""
+    """Real images of one micro-batch, as the loader delivers them.
 
-    def __init__(self, pixels: np.ndarray, labels: Optional[np.ndarray]) -> None:
+    Args:
+        pixels: uint8 [N, C, H, W].
+        labels: classes of the images [N], or None.
+        labelmaps, instances, sources: of paired datasets, see :class:`Condition`; as stored.
+    """
+
+    def __init__(
+        self,
+        pixels: np.ndarray,
+        labels: Optional[np.ndarray],
+        labelmaps: Optional[np.ndarray] = None,
+        instances: Optional[np.ndarray] = None,
+        sources: Optional[np.ndarray] = None,
+    ) -> None:
         self._pixels = pixels
         self._labels = labels
-        self._images: Optional[paddle.Tensor] = None
+        self._planes = labelmaps, instances, sources
 
-    @property
+    @cached_property
     def images(self) -> paddle.Tensor:
         """Images [N, C, H, W] in [-1, 1]."""
-        if self._images is None:
-            self._images = paddle.to_tensor(self._pixels.astype(np.float32) / 127.5 - 1)
-        return self._images
+        return to_tensor(self._pixels)
 
     @property
     def labels(self) -> Optional[paddle.Tensor]:
         """Class indices [N], or None without labels."""
         return None if self._labels is None else paddle.to_tensor(self._labels.astype(np.int64))
+
+    @cached_property
+    def condition(self) -> Condition:
+        """What the images are made from; empty for datasets that are not paired."""
+        return make_condition(*self._planes)
+
+    @property
+    def labelmaps(self) -> paddle.Tensor:
+        """Classes of pixels, int32 [N, H, W]."""
+        return _present(self.condition.labelmaps, "label maps")
+
+    @property
+    def instances(self) -> paddle.Tensor:
+        """Objects of pixels, int32 [N, H, W]."""
+        return _present(self.condition.instances, "instance maps")
+
+    @property
+    def sources(self) -> paddle.Tensor:
+        """Images to translate, float32 [N, C, H, W] in [-1, 1]."""
+        return _present(self.condition.sources, "source images")
+
+
+def _present(tensor: Optional[paddle.Tensor], what: str) -> paddle.Tensor:
+    if tensor is None:
+        raise ValueError(f"the dataset has no {what}; DataSpec says what there is")
+    return tensor
 
 
 @dataclass
@@ -143,6 +208,8 @@ class Algorithm(abc.ABC):
         Config: the dataclass of its options.
         network_names: networks that are trained and saved.
         averaged: those of which an exponential moving average is kept for sampling.
+        conditions: kinds of condition that it takes, of 'labelmaps' and 'sources'; any one of them
+            will do. Empty for algorithms that make images from nothing, which then get no others.
 
     Args:
         config: its options.
@@ -153,6 +220,7 @@ class Algorithm(abc.ABC):
     Config: ClassVar[type[TrainConfig]]
     network_names: ClassVar[tuple[str, ...]]
     averaged: ClassVar[tuple[str, ...]] = ()
+    conditions: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: Any, data: DataSpec) -> None:
         self.config = config
@@ -175,7 +243,6 @@ class Algorithm(abc.ABC):
         """The phases of an iteration, in order."""
 
     @classmethod
-    @abc.abstractmethod
     def sample(
         cls,
         networks: Mapping[str, nn.Layer],
@@ -197,6 +264,25 @@ class Algorithm(abc.ABC):
             truncation: psi of the truncation trick, where the algorithm has one.
             noise: 'const', 'random' (a function of the seed) or 'none', where it has noise inputs.
         """
+        raise InputError(f"{cls.name} makes images from a condition: use pygan generate")
+
+    @classmethod
+    def render(
+        cls,
+        networks: Mapping[str, nn.Layer],
+        config: Any,
+        seeds: Sequence[int],
+        condition: Condition,
+    ) -> paddle.Tensor:
+        """Images [N, C, H, W] made from a condition; for algorithms with ``conditions``.
+
+        Args:
+            networks: the averaged networks, by name; those that are not averaged may be missing.
+            config: options of the algorithm.
+            seeds: one per image, for what the condition leaves open.
+            condition: of N images.
+        """
+        raise NotImplementedError(f"{cls.name} makes images from nothing: use sample")
 
     def state(self) -> dict[str, State]:
         """Tensors and arrays beside weights and optimisers that belong to a checkpoint.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,20 @@ def tile(pixels: np.ndarray, columns: int) -> np.ndarray:
     canvas[:count] = pixels
     canvas = canvas.reshape(rows, columns, channels, height, width).transpose(0, 3, 1, 4, 2)
     return canvas.reshape(rows * height, columns * width, channels)
+
+
+def condition_pictures(batch: Any, label_count: int) -> np.ndarray:
+    """Pictures uint8 [N, C, H, W] of what images are made from: source images, or coloured labels.
+
+    Args:
+        batch: a PairBatch.
+        label_count: classes of its label maps.
+    """
+    if batch.sources is not None:
+        return np.asarray(batch.sources)
+    from pygan.data.idmaps import label_colours
+
+    return label_colours(label_count)[batch.labelmaps].transpose(0, 3, 1, 2)
 
 
 def save_png(pixels: np.ndarray, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,13 +16,21 @@ from paddle import nn
 
 from pygan.errors import InputError, TrainingError
 from pygan.training import checkpoint as checkpoints
-from pygan.training.algorithm import Algorithm, DataSpec, Phase, RealBatch, Step
+from pygan.training.algorithm import (
+    PAIRED_FIELDS,
+    Algorithm,
+    DataSpec,
+    Phase,
+    RealBatch,
+    Step,
+)
 from pygan.training.checkpoint import Checkpoint
 from pygan.training.config import TrainConfig
 from pygan.training.distributed import World
 from pygan.training.ema import WeightAverage, ema_beta
 from pygan.training.evaluation import Evaluations, Evaluator
 from pygan.training.order import ImageOrder, strided_samples
+from pygan.training.paired import crop_corners, require_condition
 from pygan.training.report import Reporter
 from pygan.training.rng import StepRandom
 from pygan.training.signals import Interrupted, StopSignals
@@ -104,7 +113,11 @@ class Trainer:
             )
         self.micro_batch = config.batch // self._streams
         paddle.seed(config.seed)
-        self.algorithm = algorithm_class(config, data_spec(dataset, config.conditional))
+        data = data_spec(dataset, config.conditional)
+        require_condition(
+            algorithm_class.name, algorithm_class.conditions, data.label_count, data.source_channels
+        )
+        self.algorithm = algorithm_class(config, data)
         self.algorithm.check_split(self.micro_batch)
         self.networks = self.algorithm.networks
         self._trainable = {
@@ -281,25 +294,47 @@ class Trainer:
         from pygan.data import Loader
 
         workers, conditional = self.config.workers, self.config.conditional
+        parts = [part for part in (self.dataset, self.validation) if part is not None]
         with contextlib.ExitStack() as stack:
-            loaders = [
-                stack.enter_context(Loader(part, self._index_batches(len(part)), workers))
-                for part in (self.dataset, self.validation)
-                if part is not None
-            ]
+            if self.algorithm.conditions:
+                loaders = [
+                    stack.enter_context(Loader(part.pairs, self._placed_batches(part), workers))
+                    for part in parts
+                ]
+            else:
+                loaders = [
+                    stack.enter_context(Loader(part, self._index_batches(len(part)), workers))
+                    for part in parts
+                ]
             while True:
                 found = [next(loader) for loader in loaders]
-                real, *held_out = [RealBatch(p, c if conditional else None) for p, c in found]
+                real, *held_out = [
+                    RealBatch(images, labels if conditional else None, *planes)
+                    for images, labels, *planes in found
+                ]
                 yield real, held_out[0] if held_out else None
 
     def _index_batches(self, size: int) -> Iterator[list[int]]:
         order = ImageOrder(size, self.config.seed)
-        iteration = self.iteration
-        while True:
+        for iteration, round_ in self._rounds():
             start = iteration * self.config.batch
+            yield order([start + sample for sample in self._samples(round_)])
+
+    def _placed_batches(self, dataset: Any) -> Iterator[list[Any]]:
+        """Samples of a paired dataset, with the places of their crops."""
+        from pygan.data.pairs import Placed
+
+        layout = dataset.pairs.layout
+        for indices, (iteration, round_) in zip(self._index_batches(len(dataset)), self._rounds()):
+            random = StepRandom(self.config.seed, "crop", iteration, self._samples(round_))
+            corners = crop_corners(random, layout.loaded, layout.framed)
+            yield [Placed(index, *corner) for index, corner in zip(indices, corners)]
+
+    def _rounds(self) -> Iterator[tuple[int, int]]:
+        """Iterations from here on, each with its accumulation rounds."""
+        for iteration in itertools.count(self.iteration):
             for round_ in range(self.config.accumulate):
-                yield order([start + sample for sample in self._samples(round_)])
-            iteration += 1
+                yield iteration, round_
 
     def _open_evaluations(self) -> Optional[Evaluations]:
         if self._evaluator is None or not self.world.is_main:
@@ -361,12 +396,15 @@ def data_spec(dataset: Any, conditional: bool) -> DataSpec:
         InputError: labels are asked for and there are none.
     """
     channels, height, width = dataset.image_shape
+    paired = {
+        name: getattr(dataset, name) for name in PAIRED_FIELDS if hasattr(dataset, "label_count")
+    }
     if not conditional:
-        return DataSpec((channels, height, width))
+        return DataSpec((channels, height, width), **paired)
     if not dataset.num_classes:
         raise InputError("--conditional: the dataset has no labels; leave it out or add labels")
     counts = np.bincount(np.asarray(dataset.labels), minlength=dataset.num_classes)
-    return DataSpec((channels, height, width), tuple(int(count) for count in counts))
+    return DataSpec((channels, height, width), tuple(int(count) for count in counts), **paired)
 
 
 def _crossed(before: int, after: int, kimg: float) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 import paddle
 
+from pygan.training.condition import make_condition
 from pygan.training.evaluation import describe
-from pygan.training.grid import save_png, tile, to_pixels
+from pygan.training.grid import condition_pictures, save_png, tile, to_pixels
 from pygan.training.order import ImageOrder
 from pygan.training.stats import Clock, Progress, RunLog, format_time, peak_memory_gb
 
@@ -139,40 +140,72 @@ class Reporter:
             self.say(f"{name}: {type(network).__name__}, {count:,} parameters")
         channels, height, width = trainer.algorithm.data.image_shape
         classes = trainer.algorithm.data.num_classes
+        condition = trainer.algorithm.data.condition_text
         self.say(
             f"data: {len(trainer.dataset):,} images of {width} x {height}, {channels} channels"
             + (f", {classes} classes" if classes else "")
+            + (f", with {condition}" if condition else "")
             + (f", {len(trainer.validation):,} held out" if trainer.validation is not None else "")
         )
 
     def _save_reals(self) -> None:
-        images, _ = self._trainer.dataset.load(self._grid_indices())
-        save_png(tile(images, self._grid_size()[0]), self._trainer.folder / "reals.png")
+        trainer, columns = self._trainer, self._grid_size()[0]
+        if not trainer.algorithm.conditions:
+            images, _ = trainer.dataset.load(self._grid_indices())
+        else:
+            batch = self._grid_pairs()
+            images = batch.images
+            pictures = condition_pictures(batch, trainer.algorithm.data.label_count)
+            save_png(tile(pictures, columns), trainer.folder / "conditions.png")
+        save_png(tile(images, columns), trainer.folder / "reals.png")
 
     def _save_samples(self) -> None:
         """Writes the images of fixed seeds, drawn by the averaged networks."""
         trainer = self._trainer
         columns, rows = self._grid_size()
         seeds = list(range(_SAMPLE_SEEDS, _SAMPLE_SEEDS + columns * rows))
-        labels = None
-        if trainer.config.conditional:
-            labels = np.asarray(trainer.dataset.labels)[self._grid_indices()]
         networks = {**trainer.networks, **trainer.averages}
-        chunk = trainer.micro_batch
-        images = []
-        for i in range(0, len(seeds), chunk):
-            part = None if labels is None else labels[i : i + chunk]
-            with paddle.no_grad():
-                batch = trainer.algorithm.sample(
-                    networks, trainer.config, seeds[i : i + chunk], part
-                )
-            images.append(batch.numpy())
-        picture = tile(to_pixels(np.concatenate(images)), columns)
+        draw = self._render if trainer.algorithm.conditions else self._sample
+        picture = tile(to_pixels(draw(networks, seeds)), columns)
         kimg = trainer.nimg / 1000
         name = f"{int(kimg):06d}" if trainer.config.tick >= 1 else f"{kimg:010.3f}"
         save_png(picture, trainer.folder / f"samples_{name}.png")
         if self._log is not None:
             self._log.image("samples", picture, trainer.iteration)
+
+    @paddle.no_grad()
+    def _sample(self, networks: Mapping[str, Any], seeds: Sequence[int]) -> np.ndarray:
+        trainer, chunk = self._trainer, self._trainer.micro_batch
+        labels = None
+        if trainer.config.conditional:
+            labels = np.asarray(trainer.dataset.labels)[self._grid_indices()]
+        images = []
+        for i in range(0, len(seeds), chunk):
+            part = None if labels is None else labels[i : i + chunk]
+            batch = trainer.algorithm.sample(networks, trainer.config, seeds[i : i + chunk], part)
+            images.append(batch.numpy())
+        return np.concatenate(images)
+
+    @paddle.no_grad()
+    def _render(self, networks: Mapping[str, Any], seeds: Sequence[int]) -> np.ndarray:
+        trainer, chunk = self._trainer, self._trainer.micro_batch
+        batch = self._grid_pairs()
+        whole = make_condition(batch.labelmaps, batch.instances, batch.sources)
+        images = []
+        for i in range(0, len(seeds), chunk):
+            part = whole[i : i + chunk]
+            drawn = trainer.algorithm.render(networks, trainer.config, seeds[i : i + chunk], part)
+            images.append(drawn.numpy())
+        return np.concatenate(images)
+
+    def _grid_pairs(self) -> Any:
+        """The pairs of the grid, of those held out if there are any."""
+        trainer = self._trainer
+        dataset = trainer.dataset if trainer.validation is None else trainer.validation
+        columns, rows = self._grid_size()
+        order = ImageOrder(len(dataset), trainer.config.seed)
+        pairs = dataset.pairs
+        return pairs.load([pairs.centred(index) for index in order(range(columns * rows))])
 
     def _grid_size(self) -> tuple[int, int]:
         return self._trainer.config.grid_size(self._trainer.algorithm.data.image_shape)

@@ -21,8 +21,9 @@ from pygan.training.checkpoint import Checkpoint
 from pygan.training.config import TrainConfig
 from pygan.training.distributed import World
 from pygan.training.evaluation import Evaluator
-from pygan.training.loop import Outcome, Trainer
+from pygan.training.loop import Outcome, Trainer, data_spec
 from pygan.training.options import dump_yaml, load_yaml
+from pygan.training.paired import framed
 from pygan.training.split import split_dataset
 from pygan.training.transfer import Source
 
@@ -41,7 +42,7 @@ def start(
     Args:
         config: all options.
         algorithm_class: what to train.
-        dataset: an ImageDataset, whole: subset and validation are taken from it here.
+        dataset: an ImageDataset, whole: it is framed, and subset and validation are taken, here.
         source: weights to start from.
         evaluator: measures the averaged networks at snapshots.
 
@@ -57,7 +58,7 @@ def start(
     world.barrier()  # every process has looked before one writes
     if occupied:
         raise InputError(f"--out: {folder} holds a run already; go on with: pygan resume {folder}")
-    training, validation = split_dataset(dataset, config)
+    training, validation = split_dataset(framed(dataset, config.to_dict()), config)
     trainer = Trainer(
         config,
         algorithm_class,
@@ -119,7 +120,7 @@ def resume(
     Raises:
         InputError: the dataset is another one, or an option is not possible.
     """
-    training, validation = split_dataset(dataset, config)
+    training, validation = split_dataset(framed(dataset, config.to_dict()), config)
     if saved is not None:
         _check_images(saved, training, config)
         _check_dataset(saved, training.fingerprint, config.data, force)
@@ -175,6 +176,9 @@ def _check_images(saved: Checkpoint, dataset: Any, config: TrainConfig) -> None:
         f"{width} x {height} images of {channels} channels"
         for channels, height, width in (tuple(dataset.image_shape), data.image_shape)
     )
+    there += f" with {data.condition_text}" if data.condition_text else ""
+    if hasattr(dataset, "label_count"):
+        here += f" with {data_spec(dataset, False).condition_text}"
     if config.conditional:
         here += f" in {dataset.num_classes} classes"
         there += f" in {data.num_classes} classes"
