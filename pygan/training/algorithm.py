@@ -273,6 +273,7 @@ class Algorithm(abc.ABC):
         config: Any,
         seeds: Sequence[int],
         condition: Condition,
+        style: Optional[paddle.Tensor] = None,
     ) -> paddle.Tensor:
         """Images [N, C, H, W] made from a condition; for algorithms with ``conditions``.
 
@@ -281,8 +282,23 @@ class Algorithm(abc.ABC):
             config: options of the algorithm.
             seeds: one per image, for what the condition leaves open.
             condition: of N images.
+            style: images [N, C, H, W] in [-1, 1] whose look the new ones shall have, where the
+                algorithm has such an input; None for a look that the seed decides.
         """
         raise NotImplementedError(f"{cls.name} makes images from nothing: use sample")
+
+    @classmethod
+    def condition_of(cls, real: RealBatch, config: Any) -> Optional[Condition]:
+        """What ``render`` makes the likes of these real images from; None: ``sample`` makes them.
+
+        For the grids of real images beside made ones.
+        """
+        return real.condition if cls.conditions else None
+
+    @classmethod
+    def target_of(cls, real: RealBatch, config: Any) -> paddle.Tensor:
+        """The real images [N, C, H, W] in [-1, 1] that those of ``render`` are to be like."""
+        return real.images
 
     def state(self) -> dict[str, State]:
         """Tensors and arrays beside weights and optimisers that belong to a checkpoint.

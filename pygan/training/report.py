@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 import paddle
 
-from pygan.training.condition import make_condition
+from pygan.training.algorithm import RealBatch
+from pygan.training.condition import Condition
 from pygan.training.evaluation import describe
-from pygan.training.grid import condition_pictures, save_png, tile, to_pixels
+from pygan.training.grid import compare, condition_pictures, save_png, tile, to_pixels
 from pygan.training.order import ImageOrder
 from pygan.training.stats import Clock, Progress, RunLog, format_time, peak_memory_gb
 
@@ -149,24 +150,30 @@ class Reporter:
         )
 
     def _save_reals(self) -> None:
-        trainer, columns = self._trainer, self._grid_size()[0]
-        if not trainer.algorithm.conditions:
-            images, _ = trainer.dataset.load(self._grid_indices())
-        else:
-            batch = self._grid_pairs()
-            images = batch.images
-            pictures = condition_pictures(batch, trainer.algorithm.data.label_count)
-            save_png(tile(pictures, columns), trainer.folder / "conditions.png")
-        save_png(tile(images, columns), trainer.folder / "reals.png")
+        columns, rows = self._grid_size()
+        images, _ = self._trainer.dataset.load(self._order(self._trainer.dataset, columns * rows))
+        save_png(tile(images, columns), self._trainer.folder / "reals.png")
 
     def _save_samples(self) -> None:
-        """Writes the images of fixed seeds, drawn by the averaged networks."""
+        """Writes the images of fixed seeds, drawn by the averaged networks.
+
+        Those that are made from something stand between that and the real image.
+        """
         trainer = self._trainer
         columns, rows = self._grid_size()
-        seeds = list(range(_SAMPLE_SEEDS, _SAMPLE_SEEDS + columns * rows))
-        networks = {**trainer.networks, **trainer.averages}
-        draw = self._render if trainer.algorithm.conditions else self._sample
-        picture = tile(to_pixels(draw(networks, seeds)), columns)
+        triples = max(columns // 3, 1)
+        real = self._reals(triples * rows)
+        condition = trainer.algorithm.condition_of(real, trainer.config)
+        if condition is None:
+            picture = tile(to_pixels(self._sample(columns * rows)), columns)
+        else:
+            target = trainer.algorithm.target_of(real, trainer.config)
+            picture = compare(
+                condition_pictures(condition, trainer.algorithm.data.label_count),
+                to_pixels(self._render(condition)),
+                to_pixels(target.numpy()),
+                triples,
+            )
         kimg = trainer.nimg / 1000
         name = f"{int(kimg):06d}" if trainer.config.tick >= 1 else f"{kimg:010.3f}"
         save_png(picture, trainer.folder / f"samples_{name}.png")
@@ -174,44 +181,45 @@ class Reporter:
             self._log.image("samples", picture, trainer.iteration)
 
     @paddle.no_grad()
-    def _sample(self, networks: Mapping[str, Any], seeds: Sequence[int]) -> np.ndarray:
+    def _sample(self, count: int) -> np.ndarray:
         trainer, chunk = self._trainer, self._trainer.micro_batch
+        networks = {**trainer.networks, **trainer.averages}
+        seeds = range(_SAMPLE_SEEDS, _SAMPLE_SEEDS + count)
         labels = None
         if trainer.config.conditional:
-            labels = np.asarray(trainer.dataset.labels)[self._grid_indices()]
+            labels = np.asarray(trainer.dataset.labels)[self._order(trainer.dataset, count)]
         images = []
-        for i in range(0, len(seeds), chunk):
+        for i in range(0, count, chunk):
             part = None if labels is None else labels[i : i + chunk]
             batch = trainer.algorithm.sample(networks, trainer.config, seeds[i : i + chunk], part)
             images.append(batch.numpy())
         return np.concatenate(images)
 
     @paddle.no_grad()
-    def _render(self, networks: Mapping[str, Any], seeds: Sequence[int]) -> np.ndarray:
+    def _render(self, condition: Condition) -> np.ndarray:
         trainer, chunk = self._trainer, self._trainer.micro_batch
-        batch = self._grid_pairs()
-        whole = make_condition(batch.labelmaps, batch.instances, batch.sources)
+        networks = {**trainer.networks, **trainer.averages}
         images = []
-        for i in range(0, len(seeds), chunk):
-            part = whole[i : i + chunk]
-            drawn = trainer.algorithm.render(networks, trainer.config, seeds[i : i + chunk], part)
+        for i in range(0, len(condition), chunk):
+            part = condition[i : i + chunk]
+            seeds = range(_SAMPLE_SEEDS + i, _SAMPLE_SEEDS + i + len(part))
+            drawn = trainer.algorithm.render(networks, trainer.config, seeds, part)
             images.append(drawn.numpy())
         return np.concatenate(images)
 
-    def _grid_pairs(self) -> Any:
-        """The pairs of the grid, of those held out if there are any."""
+    def _reals(self, count: int) -> RealBatch:
+        """The real images of the grid: held out ones if there are any, with all their planes."""
         trainer = self._trainer
         dataset = trainer.dataset if trainer.validation is None else trainer.validation
-        columns, rows = self._grid_size()
-        order = ImageOrder(len(dataset), trainer.config.seed)
+        indices = self._order(dataset, count)
+        if not trainer.algorithm.conditions:
+            return RealBatch(*dataset.load(indices))
         pairs = dataset.pairs
-        return pairs.load([pairs.centred(index) for index in order(range(columns * rows))])
+        return RealBatch(*pairs.load([pairs.centred(index) for index in indices]))
 
     def _grid_size(self) -> tuple[int, int]:
         return self._trainer.config.grid_size(self._trainer.algorithm.data.image_shape)
 
-    def _grid_indices(self) -> list[int]:
-        """The first images of the training order, as many as the grid has places."""
-        columns, rows = self._grid_size()
-        order = ImageOrder(len(self._trainer.dataset), self._trainer.config.seed)
-        return order(range(columns * rows))
+    def _order(self, dataset: Any, count: int) -> list[int]:
+        """The first images of the training order."""
+        return ImageOrder(len(dataset), self._trainer.config.seed)(range(count))

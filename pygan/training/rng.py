@@ -11,6 +11,7 @@ and the purpose; sample and iteration are the high words of its counter.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Union
@@ -61,6 +62,10 @@ class StepRandom:
         """Other numbers for the same samples: all purposes get this prefix."""
         return StepRandom(self._seed, f"{self._scope}/{name}", self._iteration, self.samples)
 
+    def shared(self, name: str) -> StepRandom:
+        """Other numbers for the same samples: the same ones in all phases of the iteration."""
+        return StepRandom(self._seed, name, self._iteration, self.samples)
+
     def _generators(self, purpose: str) -> list[Generator]:
         purpose = f"{self._scope}/{purpose}"
         return [
@@ -79,6 +84,19 @@ class StepRandom:
             for array in arrays:
                 generator.standard_normal(dtype=np.float32, out=array[i : i + 1])
         return arrays
+
+    def coins(self, purpose: str, shapes: Sequence[Shape]) -> list[np.ndarray]:
+        """Several arrays of float32 numbers [N, *shape], 0 or 1 with equal probability."""
+        sizes = [math.prod(shape) for shape in shapes]
+        words = -(-sum(sizes) // 64)
+        rows = []
+        for sample in self.samples:
+            bits = stream(self._seed, f"{self._scope}/{purpose}", self._iteration, sample)
+            octets = bits.random_raw(words).astype("<u8").view(np.uint8)
+            rows.append(np.unpackbits(octets, count=sum(sizes), bitorder="little"))
+        coins = np.array(rows, dtype=np.float32).reshape(len(self), sum(sizes))
+        parts = np.split(coins, np.cumsum(sizes)[:-1], axis=1) if sizes else []
+        return [part.reshape(len(self), *shape) for part, shape in zip(parts, shapes)]
 
     def uniform(self, purpose: str, shape: Shape = ()) -> np.ndarray:
         """Float64 numbers from [0, 1), [N, *shape]."""

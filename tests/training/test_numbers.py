@@ -59,6 +59,29 @@ def test_integers_cover_their_range_evenly() -> None:
     assert counts.min() > 400
 
 
+def test_coins_are_fair_and_do_not_depend_on_the_split() -> None:
+    random = StepRandom(3, "main", 5, range(4))
+    shapes = [(3, 50), (7,), (1, 2, 300)]
+    coins = random.coins("masks", shapes)
+    assert [c.shape for c in coins] == [(4, *shape) for shape in shapes]
+    whole = np.concatenate([c.reshape(4, -1) for c in coins], axis=1)
+    assert set(np.unique(whole)) == {0, 1}
+    assert abs(whole.mean() - 0.5) < 0.03
+    assert len({row.tobytes() for row in whole}) == 4
+    apart = StepRandom(3, "main", 5, [1, 3]).coins("masks", shapes)
+    for together, part in zip(coins, apart):
+        np.testing.assert_array_equal(together[[1, 3]], part)
+    assert random.coins("masks", []) == []
+    assert (random.coins("others", shapes)[0] != coins[0]).any()
+
+
+def test_shared_numbers_are_those_of_all_phases() -> None:
+    first, second = (StepRandom(3, phase, 5, range(2)).shared("dropout") for phase in "DG")
+    np.testing.assert_array_equal(first.uniform("x"), second.uniform("x"))
+    later = StepRandom(3, "D", 6, range(2)).shared("dropout")
+    assert (later.uniform("x") != first.uniform("x")).all()
+
+
 def test_first_gives_the_same_numbers_for_fewer_samples() -> None:
     random = StepRandom(0, "s", 0, [4, 8, 12])
     np.testing.assert_array_equal(random.first(2).normal("z", [3]), random.normal("z", [3])[:2])

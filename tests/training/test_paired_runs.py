@@ -12,11 +12,13 @@ from PIL import Image
 from programs import assert_same_weights, checkpoint_arrays, checkpoint_bytes
 
 from pygan.data import build_pairs, open_dataset
+from pygan.data.idmaps import label_colours
 from pygan.data.pair_source import Pair, PairSource, SourcePair
 from pygan.data.scenes import CLASSES, scenes
 from pygan.errors import InputError
 from pygan.training import DataSpec, RealBatch
 from pygan.training.loop import Trainer, data_spec
+from pygan.training.order import ImageOrder
 from pygan.training.paired import crop_corners, framed
 from pygan.training.rng import StepRandom
 
@@ -44,14 +46,22 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 OPTIONS = ("--load-size", "14", "--crop", "10x8", "--mirror", "true")
 
 
-def test_writes_pictures_of_conditions(whole: Path) -> None:
-    for name, height, width in (
-        ("reals", 16, 20),
-        ("conditions", 16, 20),
-        ("samples_000000.048", 16, 20),
-    ):
-        with Image.open(whole / f"{name}.png") as picture:
-            assert picture.size == (width, height)
+def test_writes_pictures_of_conditions_beside_made_and_real_images(whole: Path, data: Path) -> None:
+    with Image.open(whole / "reals.png") as picture:
+        assert picture.size == (20, 16)
+    with Image.open(whole / "samples_000000.048.png") as picture:
+        assert picture.size == (30, 16)  # a triple of 10 x 8 in each of two rows
+        pixels = np.asarray(picture)
+    pairs = framed(
+        open_dataset(str(data)), {"load_size": "14", "crop": "10x8", "mirror": True}
+    ).pairs
+    order = ImageOrder(len(pairs), 0)([0, 1])
+    expected = pairs.load([pairs.centred(index) for index in order])
+    for row in (0, 1):
+        condition, made, real = np.split(pixels[8 * row : 8 * row + 8], 3, axis=1)
+        np.testing.assert_array_equal(condition, label_colours(10)[expected.labelmaps[row]])
+        np.testing.assert_array_equal(real, expected.images[row].transpose(1, 2, 0))
+        assert (made != real).any()
     assert "with label maps of 10 classes, instances" in (whole / "log.txt").read_text()
 
 
@@ -121,8 +131,10 @@ def test_source_images_are_a_condition(tmp_path: Path) -> None:
     source = PairSource("tiny", 6, lambda: (SourcePair(f"{i}", pair) for i in range(6)))
     path = build_pairs(source, tmp_path / "p.zip", source_channels=1).dest
     run("train", tmp_path / "run", "--data", path, *SHORT, "--crop", "6")
-    with Image.open(tmp_path / "run" / "conditions.png") as picture:
-        assert (picture.size, picture.mode) == ((12, 12), "L")
+    with Image.open(tmp_path / "run" / "samples_000000.048.png") as picture:
+        assert (picture.size, picture.mode) == ((18, 12), "RGB")
+        grey = np.asarray(picture)[:, :6]
+        assert (grey == grey[:, :, :1]).all()
     assert checkpoint_arrays(tmp_path / "run")["G/weight"].shape == (3, 1, 1, 1)
 
 
