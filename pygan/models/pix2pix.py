@@ -20,7 +20,6 @@ have no bias (the paper's program sets it to zero at each step).
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import paddle
@@ -41,13 +40,22 @@ DROPOUTS = ("torch", "pytorch", "none")
 _MAX_DOWNS = 8  # of the paper's network for 256 x 256 pixels
 
 
-def downs_for(height: int, width: int, limit: int = _MAX_DOWNS) -> int:
+def downs_for(height: int, width: int, slack: float = 0.0, limit: int = _MAX_DOWNS) -> int:
     """How often images can be halved, up to ``limit``: the depth of a U-Net for them.
 
     8 for 256 x 256 pixels (1 x 1 in the middle), 7 for 128 x 128, 6 for 64 x 64, 4 for 144 x 144.
+
+    Args:
+        height, width: of the images.
+        slack: how much longer padding may make a side, relative to it: with 0.125, 144 x 144 pixels
+            are halved 5 times, as 160 x 160.
+        limit: the most.
     """
-    twos = math.gcd(height, width)
-    return max(min((twos & -twos).bit_length() - 1, limit), 1)
+
+    def fits(downs: int) -> bool:
+        return all(-side % 2**downs <= slack * side for side in (height, width))
+
+    return max(downs for downs in range(limit + 1) if fits(downs))
 
 
 class UNetGenerator(nn.Layer):

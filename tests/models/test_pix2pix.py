@@ -229,11 +229,18 @@ def test_published_places_of_dropout(no_random_init, dropout, downs, expected):
         ((128, 256), 7),
         ((64, 64), 6),
         ((144, 144), 4),
-        ((7, 4), 1),
+        ((7, 4), 0),
     ],
 )
 def test_depth_for_a_size(size, expected):
     assert downs_for(*size) == expected
+
+
+def test_padding_allows_deeper_networks():
+    assert downs_for(144, 144, 0.125) == 5
+    assert downs_for(100, 100, 0.125) == 4
+    assert downs_for(250, 100, 0.125) == 4
+    assert downs_for(255, 256, 0.125) == 8
 
 
 def test_illegal_sizes_are_refused_with_the_legal_ones():
