@@ -23,6 +23,11 @@ _COMMANDS = {
     ),
     "resume": ("RUN", "go on with a run", "pygan resume runs/emoji --kimg 5000"),
     "sample": ("RUN", "draw images", "pygan sample runs/emoji --seeds 0-63 --trunc 0.7"),
+    "generate": (
+        "RUN",
+        "make images from label maps",
+        "pygan generate runs/scenes --labels map.png --out photo.png",
+    ),
     "mix": ("RUN", "mix styles", "pygan mix runs/emoji --rows 0-3 --cols 4-9 --styles coarse"),
     "walk": ("RUN", "make a video", "pygan walk runs/emoji --keys 0-5 --out walk.mp4"),
     "project": ("RUN IMAGE", "find an image's code", "pygan project runs/emoji face.png"),

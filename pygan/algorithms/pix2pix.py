@@ -240,6 +240,10 @@ class Pix2Pix(Algorithm):
         return paddle.concat(images)
 
     @classmethod
+    def source_channels(cls, config: Pix2PixConfig, data: DataSpec) -> int:
+        return data.image_shape[0] if config.direction == "BtoA" else data.source_channels
+
+    @classmethod
     def condition_of(cls, real: RealBatch, config: Pix2PixConfig) -> Condition:
         if config.direction == "BtoA":
             return Condition(sources=real.images)

@@ -37,6 +37,10 @@ class Pix2PixColorization(Pix2Pix):
             raise InputError(f"--direction: {cls.name} makes colours from lightness; leave it out")
         return 1, 2
 
+    @classmethod
+    def source_channels(cls, config: Pix2PixConfig, data: DataSpec) -> int:
+        return 3  # of which only the lightness counts; grey ones become RGB
+
     def pair(self, real: RealBatch) -> tuple[paddle.Tensor, paddle.Tensor]:
         return split(real.images)
 

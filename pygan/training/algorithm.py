@@ -288,6 +288,11 @@ class Algorithm(abc.ABC):
         raise NotImplementedError(f"{cls.name} makes images from nothing: use sample")
 
     @classmethod
+    def source_channels(cls, config: Any, data: DataSpec) -> int:
+        """Channels of the source images that ``render`` is given; 0 for none."""
+        return data.source_channels
+
+    @classmethod
     def condition_of(cls, real: RealBatch, config: Any) -> Optional[Condition]:
         """What ``render`` makes the likes of these real images from; None: ``sample`` makes them.
 
