@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from pygan.training import Algorithm
 
 ALGORITHMS = {
-    "pix2pix": "pygan.algorithms.pix2pix:Pix2Pix",
-    "pix2pix-colorization": "pygan.algorithms.pix2pix_colorization:Pix2PixColorization",
     "stylegan2": "pygan.algorithms.stylegan2:StyleGAN2",
     "stylegan2-ada": "pygan.algorithms.stylegan2_ada:StyleGAN2ADA",
+    "pix2pix": "pygan.algorithms.pix2pix:Pix2Pix",
+    "pix2pix-colorization": "pygan.algorithms.pix2pix_colorization:Pix2PixColorization",
 }
 
 
