@@ -19,6 +19,10 @@ extern "C" __attribute__((visibility("default"))) const pygan::CudaBackend* pyga
       nullptr,  // warp
       pygan::color_cuda,
       nullptr,  // image_filter
+      nullptr,  // label_conv
+      nullptr,  // label_conv_gradient
+      nullptr,  // instance_mean
+      nullptr,  // instance_edges
   };
   return &backend;
 }

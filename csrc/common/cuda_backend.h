@@ -7,6 +7,8 @@
 #include "augment/image_filter.h"
 #include "augment/warp.h"
 #include "bias_act/bias_act.h"
+#include "labels/instances.h"
+#include "labels/label_conv.h"
 #include "modulated_conv2d/demodulation.h"
 #include "modulated_conv2d/layer_cuda.h"
 #include "modulated_conv2d/modulation.h"
@@ -32,6 +34,10 @@ struct CudaBackend {
   decltype(&warp_cuda) warp;
   decltype(&color_cuda) color;
   decltype(&image_filter_cuda) image_filter;
+  decltype(&label_conv_cuda) label_conv;
+  decltype(&label_conv_gradient_cuda) label_conv_gradient;
+  decltype(&instance_mean_cuda) instance_mean;
+  decltype(&instance_edges_cuda) instance_edges;
 };
 
 }  // namespace pygan

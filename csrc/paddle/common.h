@@ -9,6 +9,7 @@
 
 #include "common/half.h"
 #include "common/storage.h"
+#include "paddle/common/enforce.h"
 #include "paddle/phi/api/all.h"
 
 namespace pygan {
@@ -26,7 +27,8 @@ inline double double_of(int64_t bits) {
   return value;
 }
 
-// Runs `body`, turning any C++ exception into Paddle's error type (OSError in Python).
+// Runs `body`, turning any C++ exception into Paddle's error type (OSError in Python). The one that
+// PD_THROW throws will not do: where a saved program runs, it ends the process.
 template <typename Body>
 auto guarded(const char* op, Body&& body) -> decltype(body()) {
   std::string message;
@@ -37,7 +39,7 @@ auto guarded(const char* op, Body&& body) -> decltype(body()) {
   } catch (const std::exception& error) {
     message = error.what();
   }
-  PD_THROW("pygan.", op, ": ", message);
+  PADDLE_THROW(common::errors::External("pygan.%s: %s", op, message.c_str()));
 }
 
 inline bool has(const OptionalTensor& x) { return x && x->initialized(); }

@@ -9,8 +9,10 @@ from pygan.ops import _native
 from pygan.ops._checks import is_tensor
 
 _INTEGERS = (paddle.int32, paddle.int64, paddle.uint8, paddle.int16, paddle.int8)
-# Of csrc/paddle/label.cc.
-KIND_CONVOLUTION, KIND_MEAN, KIND_EDGES = 0, 1, 2
+# The attribute `spec` of csrc/paddle/label.cc: the kind, then a convolution's numbers.
+KIND_CONVOLUTION = 0
+MEAN_SPEC = [1, *[1] * 6, *[0] * 5]
+EDGES_SPEC = [2, *MEAN_SPEC[1:]]
 
 
 def check_map(op: str, name: str, ids: paddle.Tensor) -> paddle.Tensor:
@@ -54,15 +56,3 @@ def check_range(op: str, name: str, ids: paddle.Tensor, count: int) -> None:
 
 def _legal(values: np.ndarray, count: int) -> bool:
     return bool(values.size == 0 or (values.min() >= -1 and values.max() < count))
-
-
-def require_reference(impl: str, op: str) -> None:
-    """Check ``impl`` of an operator of which there is no compiled one yet."""
-    if impl not in ("auto", "native", "ref"):
-        raise ValueError(
-            f"pygan.ops.{op}: `impl` is {impl!r}; it must be 'auto', 'native' or 'ref'."
-        )
-    if impl == "native":
-        raise RuntimeError(
-            f"pygan.ops.{op}: impl='native' is not possible: it is not compiled yet. Use 'auto'."
-        )

@@ -170,11 +170,12 @@ def unavailable_reason() -> Optional[str]:
     return _reason
 
 
-def use_native(impl: str, op: str, x: paddle.Tensor) -> bool:
+def use_native(impl: str, op: str, x: paddle.Tensor, registered: str = "") -> bool:
     """Resolve ``impl='auto'|'native'|'ref'`` for an operator called with ``x``.
 
     'auto' takes the compiled operator where there is one for x's device, and otherwise the
     reference, with one warning per operator that says why. 'native' raises instead of falling back.
+    ``registered`` names an operator that a library built from an older checkout may lack.
     """
     if impl == "ref" or impl == COMPOSED:
         return False
@@ -183,6 +184,8 @@ def use_native(impl: str, op: str, x: paddle.Tensor) -> bool:
             f"pygan.ops.{op}: `impl` is {impl!r}; it must be 'auto', 'native' or 'ref'."
         )
     reason = unavailable_reason()
+    if reason is None and registered and registered not in _registered():
+        reason = f"{library_path()} was built before there was pg_{registered}. {_BUILD_HINT}"
     if reason is None:
         reason = _no_kernel_for(x)
     if reason is None:
@@ -193,6 +196,12 @@ def use_native(impl: str, op: str, x: paddle.Tensor) -> bool:
         _warned.add(op)
         warnings.warn(f"pygan.ops.{op} runs its slow reference composition: {reason}", stacklevel=4)
     return False
+
+
+@functools.cache
+def _registered() -> frozenset[str]:
+    lib = library()
+    return frozenset() if lib is None else frozenset(lib.pygan_operators().decode().split(","))
 
 
 @functools.cache

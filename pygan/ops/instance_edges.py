@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import paddle
 
-from pygan.ops._labels import check_map, require_reference
+from pygan.ops import _native
+from pygan.ops._labels import EDGES_SPEC, check_map
 
 
 @paddle.jit.not_to_static  # its checks are of Python's, not of the program
@@ -30,10 +31,12 @@ def instance_edges(instances: paddle.Tensor, *, impl: str = "auto") -> paddle.Te
     """
     op = "instance_edges"
     instances = check_map(op, "instances", instances)
-    require_reference(impl, op)
+    use_native = _native.use_native(impl, op, instances, "label")
     if 0 in instances.shape:  # Paddle 2 has no kernels for empty tensors
         n, height, width = instances.shape
         return paddle.zeros([n, 1, height, width], "float32")
+    if use_native:
+        return _native.call("pg_label", instances, instances, None, EDGES_SPEC)
     return _instance_edges_ref(instances)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import paddle
 
+from pygan.ops import _native
 from pygan.ops._checks import check_images, check_shape
-from pygan.ops._labels import check_map, require_reference
+from pygan.ops._labels import MEAN_SPEC, check_map
 
 
 @paddle.jit.not_to_static  # its checks are of Python's, not of the program
@@ -42,9 +43,11 @@ def instance_mean(
     check_images(op, x, "[N, C, H, W]")
     instances = check_map(op, "instances", instances)
     check_shape(op, "instances", instances, [x.shape[0], *x.shape[2:]], "an id for each pixel")
-    require_reference(impl, op)
+    use_native = _native.use_native(impl, op, x, "label")
     if 0 in x.shape:  # Paddle 2 has no kernels for empty tensors
         return x.reshape(x.shape)
+    if use_native:
+        return _native.call("pg_label", x, instances, None, MEAN_SPEC)
     return _instance_mean_ref(x, instances)
 
 

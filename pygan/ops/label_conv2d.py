@@ -7,7 +7,7 @@ from typing import Optional, Union
 
 import paddle
 
-from pygan.ops import _conv_ref
+from pygan.ops import _conv_ref, _native
 from pygan.ops._checks import (
     check_extent,
     check_kernel,
@@ -16,7 +16,7 @@ from pygan.ops._checks import (
     optional_same_dtype,
     pair,
 )
-from pygan.ops._labels import check_map, check_range, require_reference
+from pygan.ops._labels import KIND_CONVOLUTION, check_map, check_range
 
 _IntPair = Union[int, Sequence[int]]
 
@@ -51,8 +51,8 @@ def label_conv2d(
         bias: ``[O]``, cast to the weight's dtype, or None.
         stride, padding: an integer or [vertical, horizontal]; the padding has no label. For
             another kind pad the labels themselves.
-        impl: 'auto', 'native' (compiled, exact to second order; a third is zero) or 'ref' (a
-            composition of Paddle operators that makes the one-hot planes).
+        impl: 'auto', 'native' (compiled, exact to second order; a third is silently incomplete) or
+            'ref' (a composition of Paddle operators that makes the one-hot planes, exact to any).
 
     Returns:
         ``[N, O, H', W']`` of the weight's dtype, H' = (H + 2·padding - kh) // stride + 1.
@@ -87,10 +87,16 @@ def label_conv2d(
         )
     check_range(op, "labels", labels, weight.shape[1])
     bias = optional_same_dtype(bias, weight)
-    require_reference(impl, op)
+    use_native = _native.use_native(impl, op, weight, "label")
     if 0 in (labels.shape[0], weight.shape[0]):  # Paddle 2 has no kernels for empty tensors
         size = [(a - k) // s + 1 for a, k, s in zip(size, weight.shape[2:], stride)]
         return paddle.zeros([labels.shape[0], weight.shape[0], *size], weight.dtype)
+    if use_native:
+        # Which gradients will be wanted, since Paddle does not tell the gradient kernels.
+        needs = [int(t is not None and not t.stop_gradient) for t in (weight, bias)]
+        geometry = [*weight.shape, *stride, *padding]
+        spec = [KIND_CONVOLUTION, *geometry, *needs, int(bias is not None)]
+        return _native.call("pg_label", weight, labels, bias, spec)
     return _label_conv2d_ref(labels, weight, bias, stride, padding)
 
 

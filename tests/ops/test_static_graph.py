@@ -21,6 +21,9 @@ from pygan.ops import (
     downsample2d,
     filter2d,
     image_filter,
+    instance_edges,
+    instance_mean,
+    label_conv2d,
     modulated_conv2d,
     setup_filter,
     upfirdn2d,
@@ -82,6 +85,11 @@ def resampled(layer: Layer, x: paddle.Tensor, **arguments: Any) -> paddle.Tensor
     )
 
 
+def ids(x: paddle.Tensor) -> paddle.Tensor:
+    """A label from -1 to 2 for each pixel, as a function of the images."""
+    return paddle.clip((x[:, 0] * 2).floor(), -1, 2).astype("int32").detach()
+
+
 def numbers(x: paddle.Tensor, row: list[float]) -> paddle.Tensor:
     """A row for each image of x, as a function of the images, as augmentation would draw it."""
     size = x.mean([1, 2, 3]).abs().astype("float64").detach().unsqueeze(1)
@@ -107,6 +115,12 @@ LAYERS: dict[str, tuple[Callable[..., paddle.Tensor], dict[str, Any]]] = {
         {},
     ),
     "image_filter": (lambda s, x, **k: image_filter(x, numbers(x, [1, 3, 2, -4, 1]), **k), {}),
+    "label_conv2d": (
+        lambda s, x, **k: label_conv2d(ids(x), s.w, s.b, stride=[1, 2], padding=1, **k),
+        {},
+    ),
+    "instance_mean": (lambda s, x, **k: instance_mean(x, ids(x), **k), {}),
+    "instance_edges": (lambda s, x, **k: instance_edges(ids(x), **k), {}),
     "conv2d": (lambda s, x, **k: conv2d(x, s.w, s.b, stride=2, padding=[1, 0], **k), {}),
     "conv_transpose2d": (
         lambda s, x, **k: conv_transpose2d(x, s.transposed, s.b, 2, 1, 1, **k),
