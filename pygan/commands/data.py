@@ -11,7 +11,7 @@ from pygan.errors import InputError
 # fmt: off
 _OF_SOURCES = (
     "source", "direction", "split", "image_dir", "label_dir", "instance_dir", "source_dir",
-    "count", "seed",
+    "count", "seed", "folder", "image", "atlas", "planes", "kind", "sigma", "low", "high",
 )
 # fmt: on
 """Options that say what to make pairs of; all others are PairOptions."""
@@ -45,6 +45,28 @@ def run(argv: list[str]) -> int:
     scenes.add_argument("--count", type=int, default=1000, help="how many (default 1000)")
     scenes.add_argument("--seed", type=int, default=0, help="other seeds draw others (default 0)")
     _paired(scenes)
+
+    wesnoth = commands.add_parser("wesnoth", help="terrain maps of the game with their labels")
+    wesnoth.add_argument("dest", metavar="DEST", help="the .zip to write")
+    wesnoth.add_argument("--folder", help="of the game's data (default: where Debian puts them)")
+    _paired(wesnoth)
+
+    mri = commands.add_parser("mri", help="slices of a brain with the regions of an atlas")
+    mri.add_argument("dest", metavar="DEST", help="the .zip to write")
+    mri.add_argument("--folder", help="of both volumes (default: where Debian puts them)")
+    mri.add_argument("--image", help="magnitudes, .nii or .nii.gz (default ch2.nii.gz)")
+    mri.add_argument("--atlas", help="regions on the same grid (default aal.nii.gz)")
+    mri.add_argument("--planes", help="some of axial,coronal,sagittal (default: all)")
+    _paired(mri)
+
+    edges = commands.add_parser("edges", help="images with their edges, or in grey")
+    edges.add_argument("source", metavar="SOURCE", help="folder, archive, ... as for build")
+    edges.add_argument("dest", metavar="DEST", help="the .zip to write")
+    edges.add_argument("--kind", help="canny (default) or grey")
+    edges.add_argument("--sigma", type=float, help="blur before, in pixels (default 1)")
+    edges.add_argument("--low", type=float, help="slope where lines go on (default 0.1)")
+    edges.add_argument("--high", type=float, help="slope where lines begin (default 0.25)")
+    _paired(edges)
     options = vars(parser.parse_args(argv))
 
     from pygan.data import DataError, build_dataset, build_pairs
@@ -66,16 +88,39 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _open(command: str, of_source: dict[str, Any], options: dict[str, Any]) -> Any:
-    """The source of pairs that a command makes a dataset of."""
+def _open(command: str, given: dict[str, Any], options: dict[str, Any]) -> Any:
+    """The source of pairs that a command makes a dataset of.
+
+    Args:
+        command: its name.
+        given: what it says of the source.
+        options: of the build; what the source itself does is taken out of them.
+    """
     if command == "pairs":
         from pygan.data import open_pairs
 
-        return open_pairs(of_source.pop("source"), **of_source)
+        return open_pairs(given.pop("source"), **given)
+    if command == "wesnoth":
+        from pygan.data.wesnoth import wesnoth
+
+        return wesnoth(**given)
+    if command == "mri":
+        from pygan.data.mri import mri
+
+        if "planes" in given:
+            given["planes"] = given["planes"].split(",")
+        return mri(given.pop("folder", None), **given)
+    if command == "edges":
+        from pygan.data.edges import EdgeOptions, derived
+
+        thresholds = {name: given.pop(name) for name in ("sigma", "low", "high") if name in given}
+        size, crop = options.pop("size", None), options.pop("crop", None)
+        source = given.pop("source")
+        return derived(source, size=size, crop=crop, options=EdgeOptions(**thresholds), **given)
     from pygan.data.scenes import scenes
     from pygan.data.transforms import parse_size
 
-    return scenes(size=parse_size(options.pop("size", 64)), **of_source)
+    return scenes(size=parse_size(options.pop("size", 64)), **given)
 
 
 def _paired(parser: argparse.ArgumentParser) -> None:

@@ -196,10 +196,7 @@ def open_dataset(
     """
     if cache not in (True, False, "auto"):
         raise DataError(f"cache must be True, False or 'auto', not {cache!r}")
-    if str(path) in EMBEDDED:
-        asset = resources.files(__package__).joinpath(EMBEDDED[str(path)])
-        path = Path(str(asset))
-    path = Path(path)
+    path = dataset_path(path)
     if not path.exists():
         raise FileNotFoundError(_not_found(path))
     store = _open_store(path)
@@ -231,6 +228,13 @@ def open_dataset(
     size = len(names) * int(np.prod(shape))
     keep = size <= CACHE_BYTES if cache == "auto" else bool(cache)
     return ImageDataset(store, names, shape, labels, info, mirror, keep)
+
+
+def dataset_path(name: str | os.PathLike[str]) -> Path:
+    """The file of a dataset that comes with the package, or the path that the name is."""
+    if str(name) in EMBEDDED:
+        return Path(str(resources.files(__package__).joinpath(EMBEDDED[str(name)])))
+    return Path(name)
 
 
 def _open_store(path: Path) -> Store:
