@@ -93,7 +93,7 @@ class GlobalGenerator(nn.Layer):
         downs: halvings; sides are multiples of ``2 ** downs``.
         blocks: residual blocks at the smallest size.
         image_layer: whether the last convolution is there; as the coarse part of a
-            :class:`LocalEnhancer` it is not.
+            :class:`CoarseToFineGenerator` it is not.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class GlobalGenerator(nn.Layer):
 
 
 class Enhancer(nn.Layer):
-    """What a :class:`LocalEnhancer` adds to a coarser network, at twice its size."""
+    """What a :class:`CoarseToFineGenerator` adds to a coarser network, at twice its size."""
 
     def __init__(self, label_count: int, extra_channels: int, base: int, blocks: int) -> None:
         super().__init__()
@@ -150,14 +150,15 @@ class Enhancer(nn.Layer):
         return self.head(self.blocks(self.stem(labels, extra) + coarse))
 
 
-class LocalEnhancer(nn.Layer):
+class CoarseToFineGenerator(nn.Layer):
     """A global generator on smaller input, and enhancers that double the size one after another.
 
     Args:
         label_count, extra_channels, channels: as for :class:`GlobalGenerator`.
-        base: channels at full size; the coarse network has ``base * 2 ** enhancers``.
+        base: channels of the coarse network at its full size; every enhancer has half as many.
         downs, blocks: of the coarse network.
-        enhancers: how many, 1 or more.
+        enhancers: how many; without any this is the global generator, whose weights a generator
+            with more of them takes over by name.
         local_blocks: residual blocks of each enhancer.
     """
 
@@ -167,17 +168,17 @@ class LocalEnhancer(nn.Layer):
         extra_channels: int,
         channels: int = 3,
         *,
-        base: int = 32,
+        base: int = 64,
         downs: int = 4,
         blocks: int = 9,
         enhancers: int = 1,
         local_blocks: int = 3,
     ) -> None:
         super().__init__()
-        if enhancers < 1:
+        if enhancers < 0 or base % 2**enhancers:
             raise ValueError(
-                f"LocalEnhancer: `enhancers` is {enhancers}; it must be at least 1, or use "
-                "GlobalGenerator."
+                f"CoarseToFineGenerator: `enhancers` is {enhancers} and `base` {base}; the number "
+                "of enhancers must be 0 or more, and `base` divisible by 2 for each of them."
             )
         self.label_count = label_count
         self.multiple = 2 ** (downs + enhancers)
@@ -185,16 +186,16 @@ class LocalEnhancer(nn.Layer):
             label_count,
             extra_channels,
             channels,
-            base=base * 2**enhancers,
+            base=base,
             downs=downs,
             blocks=blocks,
-            image_layer=False,
+            image_layer=enhancers == 0,
         )
-        widths = [base * 2**i for i in reversed(range(enhancers))]
+        widths = [base >> (i + 1) for i in range(enhancers)]
         self.enhancers = nn.LayerList(
             [Enhancer(label_count, extra_channels, width, local_blocks) for width in widths]
         )
-        self.image = to_image(base, channels)
+        self.image = to_image(widths[-1], channels) if enhancers else None
 
     def forward(
         self, labels: Optional[paddle.Tensor], extra: Optional[paddle.Tensor] = None
@@ -204,7 +205,9 @@ class LocalEnhancer(nn.Layer):
         Raises:
             ValueError: the sides are not multiples of ``2 ** (downs + enhancers)``.
         """
-        check_sides("LocalEnhancer", labels, extra, self.multiple)
+        if self.image is None:
+            return self.coarse(labels, extra)
+        check_sides("CoarseToFineGenerator", labels, extra, self.multiple)
         levels: list[tuple[Optional[paddle.Tensor], Optional[paddle.Tensor]]] = [(labels, extra)]
         smaller = halved(labels, extra, self.label_count)
         for _ in self.enhancers:
@@ -215,9 +218,12 @@ class LocalEnhancer(nn.Layer):
             x = enhancer(x, *levels.pop())
         return self.image(x)
 
-    def local_parameters(self) -> list[paddle.Tensor]:
-        """What is trained while the coarse network is held: the last enhancer and the image."""
-        return [*self.enhancers[-1].parameters(), *self.image.parameters()]
+    def coarse_parameters(self) -> list[paddle.Tensor]:
+        """All but the last enhancer and the image: what is held while these begin to learn."""
+        if self.image is None:
+            return []
+        local = {id(p) for part in (self.enhancers[-1], self.image) for p in part.parameters()}
+        return [p for p in self.parameters() if id(p) not in local]
 
 
 class FeatureEncoder(nn.Layer):

@@ -9,17 +9,17 @@ import translation_oracle as oracle
 from test_spade import count, label_map, normal, randomize
 
 from pygan.models.multiscale_discriminator import MultiscaleDiscriminator
-from pygan.models.pix2pixhd import FeatureEncoder, GlobalGenerator, LocalEnhancer
+from pygan.models.pix2pixhd import CoarseToFineGenerator, FeatureEncoder, GlobalGenerator
 
-TINY = {"base": 2, "downs": 2, "blocks": 2}
+TINY = {"base": 4, "downs": 2, "blocks": 2}
 
 
 def test_parameter_counts_of_the_published_networks():
     with paddle.LazyGuard():  # no memory for 180 million numbers
         assert count(GlobalGenerator(35, 1)) == 182_546_755
         assert count(GlobalGenerator(35, 4)) == 182_556_163
-        assert count(LocalEnhancer(35, 1)) == 182_857_059
-        assert count(LocalEnhancer(35, 4)) == 182_871_171
+        assert count(CoarseToFineGenerator(35, 1)) == 182_857_059
+        assert count(CoarseToFineGenerator(35, 4)) == 182_871_171
         assert count(FeatureEncoder()) == 788_803
         for scales, expected in [(1, 2_801_601), (2, 5_603_202), (3, 8_404_803)]:
             assert count(MultiscaleDiscriminator(35, 4, scales=scales)) == expected
@@ -41,7 +41,7 @@ def test_global_generator_against_the_composition(labels, extra):
 @pytest.mark.parametrize(("labels", "extra"), [(3, 1), (0, 3)])
 def test_local_enhancer_against_the_composition(enhancers, labels, extra):
     network = randomize(
-        LocalEnhancer(labels, extra, 1, enhancers=enhancers, local_blocks=1, **TINY)
+        CoarseToFineGenerator(labels, extra, 1, enhancers=enhancers, local_blocks=1, **TINY)
     )
     size = (network.multiple * 2, network.multiple * 3)
     ids, maps = label_map(2, labels, size) if labels else None, normal(2, extra, *size)
@@ -53,12 +53,15 @@ def test_local_enhancer_against_the_composition(enhancers, labels, extra):
 
 
 def test_the_coarse_network_is_a_global_generator_of_more_channels():
-    network = LocalEnhancer(3, 1, **TINY)
-    alone = GlobalGenerator(3, 1, **{**TINY, "base": 4})
-    ours, theirs = network.coarse.state_dict(), alone.state_dict()
-    assert {k: v.shape for k, v in ours.items()} == {
-        k: v.shape for k, v in theirs.items() if not k.startswith("image.")
-    }
+    """So that a finer network takes over its weights by name."""
+    network, alone = (CoarseToFineGenerator(3, 1, enhancers=n, **TINY) for n in (1, 0))
+    ours = {k: v.shape for k, v in network.state_dict().items() if k.startswith("coarse.")}
+    theirs = {k: v.shape for k, v in alone.state_dict().items()}
+    assert ours == {k: v for k, v in theirs.items() if not k.startswith("coarse.image.")}
+    labels, edges = label_map(1, 3, (8, 8)), paddle.rand([1, 1, 8, 8])
+    images = alone(labels, edges)
+    np.testing.assert_array_equal(images.numpy(), alone.coarse(labels, edges).numpy())
+    assert alone.coarse_parameters() == []
 
 
 def test_feature_encoder_against_the_composition():
@@ -71,7 +74,7 @@ def test_feature_encoder_against_the_composition():
 
 
 def test_gradients_reach_every_parameter():
-    network = randomize(LocalEnhancer(3, 4, local_blocks=1, **TINY))
+    network = randomize(CoarseToFineGenerator(3, 4, local_blocks=1, **TINY))
     encoder = randomize(FeatureEncoder(base=2, downs=2))
     labels, edges = label_map(1, 3, (32, 16), lowest=0), normal(1, 1, 32, 16)
     features = encoder(normal(1, 3, 32, 16), labels)
@@ -82,16 +85,17 @@ def test_gradients_reach_every_parameter():
             cancelled = name.endswith("bias") and "image" not in name  # by the norm that follows
             assert parameter.grad is not None, name
             assert cancelled or abs(parameter.grad).max().item() > 0, name
-    local = {id(p) for p in network.local_parameters()}
-    held = [n for n, p in network.named_parameters() if id(p) not in local]
-    assert held
-    assert all(name.startswith("coarse.") for name in held)
+    held = {id(p) for p in network.coarse_parameters()}
+    names = {n.split(".")[0] for n, p in network.named_parameters() if id(p) in held}
+    others = {n.split(".")[0] for n, p in network.named_parameters() if id(p) not in held}
+    assert names == {"coarse"}
+    assert others == {"enhancers", "image"}
 
 
 def test_errors_say_what_is_legal():
     with pytest.raises(ValueError, match="18 x 16; both sides must be multiples of 4"):
         GlobalGenerator(3, 0, **TINY)(label_map(1, 3, (18, 16)))
     with pytest.raises(ValueError, match="multiples of 8"):
-        LocalEnhancer(3, 0, **TINY)(label_map(1, 3, (20, 16)))
-    with pytest.raises(ValueError, match="use GlobalGenerator"):
-        LocalEnhancer(3, 0, enhancers=0, **TINY)
+        CoarseToFineGenerator(3, 0, **TINY)(label_map(1, 3, (20, 16)))
+    with pytest.raises(ValueError, match="divisible by 2 for each"):
+        CoarseToFineGenerator(3, 0, enhancers=3, **TINY)
