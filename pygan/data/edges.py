@@ -149,14 +149,13 @@ def _maxima(length: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
 
 def _connected(weak: np.ndarray, strong: np.ndarray) -> np.ndarray:
     """The weak pixels that a path of weak pixels joins to a strong one."""
-    kept = np.pad(strong, 1)
     allowed = np.pad(weak, 1)
-    front = list(zip(*np.nonzero(kept)))
-    while front:
-        y, x = front.pop()
-        near = np.s_[y - 1 : y + 2, x - 1 : x + 2]
-        for down, right in zip(*np.nonzero(allowed[near] & ~kept[near])):
-            place = y - 1 + down, x - 1 + right
-            kept[place] = True
-            front.append(place)
+    kept = np.pad(strong, 1)
+    flat_allowed, flat_kept, width = allowed.ravel(), kept.ravel(), kept.shape[1]
+    around = np.array([d * width + r for d in (-1, 0, 1) for r in (-1, 0, 1) if d or r])
+    front = np.flatnonzero(flat_kept)
+    while front.size:
+        near = np.unique(front[:, None] + around)
+        front = near[flat_allowed[near] & ~flat_kept[near]]
+        flat_kept[front] = True
     return kept[1:-1, 1:-1]

@@ -94,7 +94,7 @@ class _Canvas:
             self.y > self.horizon - 0.1 + ridge, _HILL, self._tint(0.35, 0.42, 0.5), 0.05, 0
         )
         ground = self._tint(*((0.35, 0.6, 0.2) if random.rand() < 0.6 else (0.75, 0.62, 0.4)))
-        self._paint(self.y > self.horizon, _GROUND, ground, 0.12, 0)
+        self._paint(self.y > self.horizon, _GROUND, ground, 0.08, 0)
 
     def cloud(self) -> None:
         x, y, size = (
