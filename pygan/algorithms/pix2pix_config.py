@@ -7,6 +7,7 @@ of the version of 2018 for the presets named after data. The authors published t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Optional
 
@@ -41,6 +42,19 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "tick": 1.0,
     },
 }
+
+# What the shape of the networks follows from, besides the data.
+_STRUCTURE = (
+    "generator",
+    "downs",
+    "channel_base",
+    "channel_max",
+    "d_layers",
+    "d_channel_base",
+    "d_conditional",
+    "norm",
+    "dropout_places",
+)
 
 
 @dataclass
@@ -87,6 +101,11 @@ class Pix2PixConfig(PairedConfig):
         "or running, of training",
         resumable=True,
     )
+
+    @classmethod
+    def transfer_values(cls, source: Mapping[str, Any]) -> dict[str, Any]:
+        shape = {name: source[name] for name in _STRUCTURE if source.get(name) is not None}
+        return {**super().transfer_values(source), **shape}
 
     @classmethod
     def preset_values(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import paddle
@@ -23,7 +24,9 @@ from pygan.training.transfer import copy_arrays, read_source
 _MAX_LINE = 400  # of names of tensors
 
 
-def import_file(path: Path, out: Path, force: bool = False) -> list[str]:
+def import_file(
+    path: Path, out: Path, force: bool = False, discriminator: Optional[Path] = None
+) -> list[str]:
     """Makes a run of a file that :func:`pygan.interop.load` reads.
 
     The folder has a checkpoint of no iterations. If the file holds all networks, it is a whole run,
@@ -34,6 +37,7 @@ def import_file(path: Path, out: Path, force: bool = False) -> list[str]:
         out: the folder to make.
         force: leave out what the networks do not have, and keep new initial values for what the
             file does not have, instead of refusing it.
+        discriminator: the file of D, of projects that have a file for each network.
 
     Returns:
         Lines that tell what came of it.
@@ -44,8 +48,18 @@ def import_file(path: Path, out: Path, force: bool = False) -> list[str]:
     if (out / CONFIG_FILE).exists() or (out / "checkpoints").exists():
         raise InputError(f"{out} holds a run already; choose another folder")
     foreign = load(path)
+    if discriminator is not None:
+        foreign = _joined(foreign, load(discriminator), discriminator)
+    if set(foreign.networks) == {"D"}:
+        raise InputError(
+            f"{path} holds a discriminator alone; import the generator, and this by --discriminator"
+        )
     kind = find_algorithm(foreign.algorithm)
-    data = DataSpec(foreign.image_shape, (1,) * foreign.classes)
+    data = DataSpec(
+        foreign.image_shape,
+        (1,) * foreign.classes,
+        source_channels=foreign.source_channels,
+    )
     given = {**foreign.config, "conditional": foreign.classes > 0}
     config = resolve(kind.Config, given, max(foreign.image_shape[1:]), 1)
     paddle.seed(config.seed)
@@ -74,11 +88,28 @@ def import_file(path: Path, out: Path, force: bool = False) -> list[str]:
     if whole:
         write_config(out, kind.name, config)
     lines.append(f"saved {saved}; the weights keep the licence of whoever published them")
+    draw = f"generate {out} --image ..." if kind.conditions else f"sample {out}"
     lines.append(
-        f"draw images: pygan sample {out}; train: pygan train {kind.name} --resume {out} --data ..."
+        f"draw images: pygan {draw}; train: pygan train {kind.name} --resume {out} --data ..."
         + (f", or with the options of {out / CONFIG_FILE}: pygan resume {out}" if whole else "")
     )
     return lines
+
+
+def _joined(generator: Foreign, discriminator: Foreign, path: Path) -> Foreign:
+    """Generator and discriminator of two files."""
+    if generator.algorithm != discriminator.algorithm or set(discriminator.networks) != {"D"}:
+        raise InputError(f"--discriminator: {path} holds no discriminator of {generator.format}")
+    outputs = generator.image_shape[0]
+    seen, both = discriminator.source_channels, generator.source_channels + outputs
+    if seen not in (outputs, both):
+        raise InputError(
+            f"--discriminator: {path} sees {seen} channels, but source and image have {both}, the "
+            f"image alone {outputs}"
+        )
+    config = {**discriminator.config, **generator.config, "d_conditional": seen == both}
+    networks = {**generator.networks, **discriminator.networks}
+    return dataclasses.replace(generator, networks=networks, config=config)
 
 
 def _files(

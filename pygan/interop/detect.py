@@ -10,7 +10,7 @@ from typing import Any, Union
 import numpy as np
 
 from pygan.errors import InputError
-from pygan.interop import ada_pytorch, paddlegan, rosinality, tensorflow
+from pygan.interop import ada_pytorch, paddlegan, pix2pix, rosinality, tensorflow
 from pygan.interop.foreign import Foreign
 from pygan.interop.restricted_pickle import (
     FLAWS,
@@ -34,7 +34,10 @@ ALLOW: Allowed = {
 _MAX_REPEATED = 8  # bytes of arrays for each byte of the file
 _Readers = tuple[tuple[Callable[[Any], bool], Callable[[Any, str], Foreign]], ...]
 # PaddleGAN's names are rosinality's: the container tells them apart.
-_OF_TORCH: _Readers = ((rosinality.is_rosinality, rosinality.from_rosinality),)
+_OF_TORCH: _Readers = (
+    (rosinality.is_rosinality, rosinality.from_rosinality),
+    (pix2pix.is_pix2pix, pix2pix.from_pix2pix),
+)
 _OF_PICKLES: _Readers = (
     (ada_pytorch.is_ada_pytorch, ada_pytorch.from_ada_pytorch),
     (tensorflow.is_tensorflow, tensorflow.from_tensorflow),
@@ -47,8 +50,9 @@ def load(path: Union[str, Path]) -> Foreign:
 
     Args:
         path: a ``.pt`` file of rosinality's stylegan2-pytorch, a ``.pkl`` of stylegan2-ada-pytorch
-            or of StyleGAN2 in the stylegan3 repository, a ``.pkl`` of StyleGAN2 in TensorFlow, or a
-            ``.pdparams`` of PaddleGAN. Its content decides, not its name.
+            or of StyleGAN2 in the stylegan3 repository, a ``.pkl`` of StyleGAN2 in TensorFlow, a
+            ``.pdparams`` of PaddleGAN, or a ``.pth`` of pytorch-CycleGAN-and-pix2pix. Its content
+            decides, not its name.
 
     Raises:
         InputError: the file cannot be read, is in none of these formats, names what could run code,
@@ -77,7 +81,7 @@ def load(path: Union[str, Path]) -> Foreign:
     what = f"a {type(value).__name__}"
     if isinstance(value, dict):
         what = f"a dict of {', '.join(str(key)[:40] for key in list(value)[:8]) or 'nothing'}"
-    raise InputError(f"{name}: no checkpoint of a known StyleGAN2; it is {what}")
+    raise InputError(f"{name}: no checkpoint that pygan knows; it is {what}")
 
 
 def _bytes(value: Any, known: dict[int, int]) -> int:

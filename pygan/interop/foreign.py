@@ -24,6 +24,8 @@ class Foreign:
         classes: of conditional networks; 0 if unconditional.
         notes: lines for the user about what was made up or left out.
         algorithm: the algorithm of pygan that has such networks.
+        source_channels: of networks that translate images, the channels of these; for a
+            discriminator alone, those of all that it sees.
     """
 
     format: str
@@ -33,3 +35,4 @@ class Foreign:
     classes: int = 0
     notes: tuple[str, ...] = field(default_factory=tuple)
     algorithm: str = "stylegan2"
+    source_channels: int = 0

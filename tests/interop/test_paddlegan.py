@@ -58,7 +58,5 @@ def test_a_generator_that_was_published(protocol: int, tmp_path: Path) -> None:
 def test_other_files_of_paddle(tmp_path: Path) -> None:
     path = tmp_path / "linear.pdparams"
     paddle.save(paddle.nn.Linear(2, 2).state_dict(), str(path))
-    with pytest.raises(
-        InputError, match="no checkpoint of a known StyleGAN2; it is a dict of weig"
-    ):
+    with pytest.raises(InputError, match="no checkpoint that pygan knows; it is a dict of weig"):
         load(path)
