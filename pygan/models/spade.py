@@ -155,14 +155,15 @@ class SPADEGenerator(nn.Layer):
         """Images [N, C, H, W] in (-1, 1).
 
         Args:
-            labels: int [N, H, W]; -1 is no label.
+            labels: int [N, H, W]; -1 is no label. Without a code, of any size that so many
+                doublings make: the network is convolutional all through.
             extra: [N, E, H, W] if there are maps beside the labels, or None.
             z: codes of style [N, z_dim]; None for the deterministic network.
 
         Raises:
             ValueError: the sides are not those of the network, or ``z`` does not suit it.
         """
-        if tuple(labels.shape[1:]) != self.size:
+        if self.z_dim > 0 and tuple(labels.shape[1:]) != self.size:
             raise ValueError(
                 f"SPADEGenerator: `labels` has shape {list(labels.shape)}; this network draws "
                 f"images of [N, {self.size[0]}, {self.size[1]}]."
@@ -181,7 +182,7 @@ class SPADEGenerator(nn.Layer):
             needs = f"a code [N, {self.z_dim}]" if self.z_dim else "no code, only labels"
             raise ValueError(f"SPADEGenerator: `z` is {_kind(z)}; this network takes {needs}.")
         if z is None:
-            return self.fc(*maps.at(self.start))
+            return self.fc(*maps.at(start_size(maps.size, self.layers)))
         if z.ndim != 2 or z.shape[1] != self.z_dim:
             raise ValueError(
                 f"SPADEGenerator: `z` has shape {list(z.shape)}; it must be [N, {self.z_dim}]."

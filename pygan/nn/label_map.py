@@ -37,18 +37,20 @@ class MapPyramid:
     Args:
         labels: int [N, H, W].
         extra: [N, E, H, W] such as an edge map, or None.
+
+    Attributes:
+        size: (H, W).
     """
 
     def __init__(self, labels: paddle.Tensor, extra: Optional[paddle.Tensor]) -> None:
-        size = (labels.shape[1], labels.shape[2])
-        self._levels = {size: (labels, extra)}
-        self._whole = size
+        self.size: tuple[int, int] = (labels.shape[1], labels.shape[2])
+        self._levels = {self.size: (labels, extra)}
 
     def at(self, size: Sequence[int]) -> tuple[paddle.Tensor, Optional[paddle.Tensor]]:
         """(labels [N, h, w], extra [N, E, h, w] or None), by the nearest pixel."""
         height, width = size
         if (height, width) not in self._levels:
-            labels, extra = self._levels[self._whole]
+            labels, extra = self._levels[self.size]
             self._levels[height, width] = (
                 resize_nearest(labels, size),
                 None if extra is None else resize_nearest(extra, size),

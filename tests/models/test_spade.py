@@ -123,6 +123,16 @@ def test_instance_norm_and_other_channels():
     np.testing.assert_allclose(network(labels).numpy(), expected.numpy(), rtol=1e-9, atol=1e-9)
 
 
+def test_other_sizes_without_a_code():
+    network = randomize(SPADEGenerator((32, 32), 4, **TINY))
+    labels = label_map(1, 4, (32, 96))
+    network.start = (1, 3)  # the oracle's first features
+    expected = oracle.spade_generator(network, oracle.dense(labels, 4))
+    np.testing.assert_allclose(network(labels).numpy(), expected.numpy(), rtol=1e-9, atol=1e-9)
+    with pytest.raises(ValueError, match="multiples of 32"):
+        network(label_map(1, 4, (32, 48)))
+
+
 def test_evaluation_uses_the_running_statistics():
     network = randomize(SPADEGenerator((32, 32), 3, **TINY))
     labels = label_map(3, 3, (32, 32))
