@@ -19,6 +19,7 @@ ALGORITHMS = {
     "stylegan2-ada": "pygan.algorithms.stylegan2_ada:StyleGAN2ADA",
     "pix2pix": "pygan.algorithms.pix2pix:Pix2Pix",
     "pix2pix-colorization": "pygan.algorithms.pix2pix_colorization:Pix2PixColorization",
+    "pix2pixhd": "pygan.algorithms.pix2pixhd:Pix2PixHD",
     "spade": "pygan.algorithms.spade:SPADE",
 }
 
