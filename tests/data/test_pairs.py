@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from pygan.data import (
     build_dataset,
     build_pairs,
     open_dataset,
+    open_pairs,
 )
 from pygan.data.idmaps import encode_ids
 from pygan.data.pair_source import Pair, PairSource, SourcePair
@@ -97,8 +101,6 @@ def test_crops_and_flips_are_the_same_for_all_planes(
 
 
 def test_folders_of_an_unpacked_archive_are_the_same_dataset(archive: Path, tmp_path: Path) -> None:
-    import zipfile
-
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(tmp_path / "unpacked")
     folder, zipped = opened(tmp_path / "unpacked"), opened(archive)
@@ -180,8 +182,6 @@ def test_illegal_ids_are_named_when_the_set_is_built(tmp_path: Path) -> None:
 def test_illegal_ids_are_named_when_a_sample_is_read(
     archive: Path, tmp_path: Path, workers: int
 ) -> None:
-    import zipfile
-
     folder = tmp_path / "unpacked"
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(folder)
@@ -209,8 +209,6 @@ def test_dont_care_becomes_the_last_class(make_folder: Callable[..., Path], tmp_
     folder = make_folder(
         {"label/a.png": ids, "image/a.jpg": encoded(random_pixels(0, 2, 3), "JPEG")}
     )
-    from pygan.data import open_pairs
-
     build_pairs(open_pairs(folder), tmp_path / "p.zip", dont_care=255)
     dataset = opened(tmp_path / "p.zip")
     assert (dataset.label_count, dataset.dont_care) == (5, 4)
@@ -272,3 +270,72 @@ def test_members_of_one_size_only(tmp_path: Path) -> None:
     ]
     with pytest.raises(DataError, match="crop must be one of none, center, stretch for pairs"):
         build_pairs(source, tmp_path / "q.zip", crop="pad", size=9)
+
+
+def test_damaged_descriptions_are_refused(archive: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "unpacked"
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(folder)
+    file = folder / "dataset.json"
+    good = json.loads(file.read_text())
+    for changes, message in (
+        ({"label_count": "many"}, "does not describe pairs; build it again"),
+        ({"label_count": 0}, "has neither label maps nor source images; build it again"),
+        ({"image_shape": [3, 6]}, "records no valid image_shape; build it again"),
+        ({"count": 6}, "records 6 images but holds 5; build it again"),
+        ({"version": 2}, "has format version 2, this pygan reads 1"),
+    ):
+        file.write_text(json.dumps({**good, **changes}))
+        with pytest.raises(DataError, match=message):
+            open_dataset(folder)
+    (folder / "image" / "00000" / "img00000001.png").write_bytes(b"no image")
+    file.write_text(json.dumps(good))
+    with pytest.raises(ImageError, match=r"image/00000/img00000001.png: is not an image"):
+        opened(folder).pairs.load([Placed(1, 0, 0)])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label_count": 0}, "label_count must be at least 1, not 0"),
+        ({"label_count": 65537}, "label_count must be from 1 to 65536, not 65537"),
+        ({"dont_care": -1}, "dont_care must be an id of at least 0, not -1"),
+        ({"source_channels": 2}, "source_channels must be 1, 3 or 4, not 2"),
+        ({"encoding": "jpg"}, "encoding must be one of png, webp, not 'jpg'"),
+        ({"size": "0"}, "size must be N or WIDTHxHEIGHT"),
+    ],
+)
+def test_illegal_options_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        build_pairs(coded_source(), tmp_path / "p.zip", **options)
+    assert not list(tmp_path.iterdir())
+    without = coded_source(labels=False)
+    with pytest.raises(DataError, match="coded has no label maps: leave out label_count"):
+        build_pairs(without, tmp_path / "p.zip", dont_care=255)
+
+
+def test_sources_without_a_usable_pair_leave_nothing_behind(tmp_path: Path) -> None:
+    def broken() -> Pair:
+        raise ImageError("x.png", "is broken")
+
+    source = PairSource("two", 2, lambda: (SourcePair("x.png", broken) for _ in range(2)), True)
+    with pytest.raises(DataError, match=r"two has no usable pair; the first one, x.png: is broken"):
+        build_pairs(source, tmp_path / "p.zip")
+    with pytest.raises(ImageError, match="is broken"):
+        build_pairs(source, tmp_path / "p.zip", on_error="fail")
+    assert not list(tmp_path.iterdir())
+
+
+def test_builds_stop_after_so_many(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    report = build_pairs(
+        coded_source(),
+        tmp_path / "p.zip",
+        max_images=3,
+        encoding="webp",
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert report.count == 3
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert "3 images of 8x6, 3 channels, label maps of 48 classes with instances," in str(report)
+    check_coordinates(opened(tmp_path / "p.zip").pairs.load([Placed(2, 0, 0)]), [Placed(2, 0, 0)])
