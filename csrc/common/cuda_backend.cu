@@ -16,7 +16,7 @@ extern "C" __attribute__((visibility("default"))) const pygan::CudaBackend* pyga
       [] { return pygan::device_limits().arch; },
       pygan::modulation_cuda,
       pygan::modulation_gradient_cuda,
-      nullptr,  // warp
+      pygan::warp_cuda,
       pygan::color_cuda,
       nullptr,  // image_filter
       nullptr,  // label_conv
