@@ -21,6 +21,8 @@ SHAPE = (16, 64, 256, 256)
 LAYERS = ((256, 64), (128, 128), (64, 256))
 # Batch and size of augmented images, of three colours.
 AUGMENTED = ((32, 64), (8, 256))
+# Batch, labels, channels and size of label maps: those of COCO-Stuff.
+LABEL_MAP = {"batch": 1, "labels": 184, "channels": 128, "size": 256}
 MODULES = {"pygan": "pygan_ops", "paddle": "paddle_ops", "torch": "torch_ops"}
 PEERS = {"PyTorch tuned": "torch-tuned", "PyTorch": "torch", "Paddle": "paddle"}
 
@@ -112,7 +114,23 @@ def workloads(quick: bool = False) -> list[Workload]:
                     [Goal("PyTorch tuned", 3), Goal("PyTorch"), Goal("Paddle", 5)],
                 )
             )
+    for noise in (False, True):
+        for backward in (False, True):
+            what = "every pixel at random" if noise else "regions"
+            rows.append(
+                Workload(
+                    TITLE,
+                    f"label conv 3×3 {label_text()}, {what}, {direction(backward)}",
+                    cases("label_conv", {**LABEL_MAP, "noise": noise, "backward": backward}),
+                    [Goal(peer) for peer in PEERS],
+                )
+            )
     return rows
+
+
+def label_text() -> str:
+    """The label convolution's sizes."""
+    return "{batch}×{labels}→{channels}×{size}²".format(**LABEL_MAP)
 
 
 def direction(backward: bool) -> str:

@@ -134,18 +134,18 @@ def memory_table(peaks: Sequence[Any]) -> str:
     from benchmarks.bench_memory import ratios
 
     lines = [
-        "| resolution | competitor | peak, MiB | of which before building, MiB |",
+        "| work | competitor | peak, MiB | of which before building, MiB |",
         "|---|---|---|---|",
     ]
     for peak in peaks:
         title = VARIANTS[peak.variant].title
         sizes = f"{peak.peak / 2**20:.0f} | {peak.imported / 2**20:.0f}"
-        lines.append(f"| {peak.resolution}² | {title} | {sizes} |")
-    lines += ["", "| resolution | pygan | compared with | ratio |", "|---|---|---|---|"]
-    for size, ours, theirs, value in ratios(peaks):
+        lines.append(f"| {peak.work} | {title} | {sizes} |")
+    lines += ["", "| work | pygan | compared with | ratio |", "|---|---|---|---|"]
+    for work, ours, theirs, value in ratios(peaks):
         verdict = "pass" if value <= 1 else "**miss**"
         titles = f"{VARIANTS[ours].title} | {VARIANTS[theirs].title}"
-        lines.append(f"| {size}² | {titles} | {value:.2f} (≤ 1, {verdict}) |")
+        lines.append(f"| {work} | {titles} | {value:.2f} (≤ 1, {verdict}) |")
     return "\n".join(lines)
 
 

@@ -48,6 +48,12 @@ def test_augment(benchmark, batch, size, backward):
     benchmark(pygan_ops.augment(batch, size, backward))
 
 
+@backward
+@pytest.mark.parametrize("noise", [False, True], ids=["regions", "noise"])
+def test_label_conv(benchmark, noise, backward):
+    benchmark(pygan_ops.label_conv(1, 30, 64, 64, noise, backward))
+
+
 def test_generator(benchmark):
     images = benchmark(pygan_networks.generator(resolution=32, batch=4, channel_base=1024))
     assert images.shape == [4, 3, 32, 32]

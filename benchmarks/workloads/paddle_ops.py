@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import paddle
+import paddle.nn.functional as F
 
-from benchmarks.peers import augment_numbers, paddle_augment
+from benchmarks.peers import augment_numbers, label_map, paddle_augment
 from benchmarks.peers import paddle_functions as functions
 from benchmarks.peers import paddle_stylegan2 as peer
 from benchmarks.workloads.pygan_ops import timed
@@ -44,3 +45,17 @@ def augment(batch: int, size: int, backward: bool) -> Body:
     return timed(
         lambda: paddle_augment.color(paddle_augment.warp(x, plan), numbers.rows), [x], backward
     )
+
+
+def label_conv(
+    batch: int, labels: int, channels: int, size: int, noise: bool, backward: bool
+) -> Body:
+    """One-hot planes, made anew as training does, and their convolution."""
+    ids = paddle.to_tensor(label_map.draw(batch, size, labels, noise)).astype("int64")
+    weight, bias = paddle.randn([channels, labels, 3, 3]), paddle.randn([channels])
+
+    def forward() -> paddle.Tensor:
+        planes = F.one_hot(ids, labels).transpose([0, 3, 1, 2])
+        return F.conv2d(planes, weight, bias, padding=1)
+
+    return timed(forward, [weight, bias], backward)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import paddle
 
 import pygan
-from benchmarks.peers import augment_numbers
+from benchmarks.peers import augment_numbers, label_map
 from pygan import ops
 
 Body = Callable[[], object]
@@ -93,3 +93,12 @@ def augment(batch: int, size: int, backward: bool) -> Body:
     numbers = augment_numbers.draw(batch, size, size)
     matrices, rows = (paddle.to_tensor(n) for n in numbers)
     return timed(lambda: ops.color_transform(ops.warp(x, matrices), rows), [x], backward)
+
+
+def label_conv(
+    batch: int, labels: int, channels: int, size: int, noise: bool, backward: bool
+) -> Body:
+    """3x3 convolution of a label map, with the gradients of weight and bias."""
+    ids = paddle.to_tensor(label_map.draw(batch, size, labels, noise))
+    weight, bias = paddle.randn([channels, labels, 3, 3]), paddle.randn([channels])
+    return timed(lambda: ops.label_conv2d(ids, weight, bias, padding=1), [weight, bias], backward)

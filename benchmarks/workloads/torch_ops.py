@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from benchmarks.peers import augment_numbers, torch_augment
+from benchmarks.peers import augment_numbers, label_map, torch_augment
 from benchmarks.peers import torch_stylegan2 as peer
 
 Body = Callable[[], object]
@@ -76,3 +76,17 @@ def augment(batch: int, size: int, backward: bool) -> Body:
     return timed(
         lambda: torch_augment.color(torch_augment.warp(x, plan), numbers.rows), [x], backward
     )
+
+
+def label_conv(
+    batch: int, labels: int, channels: int, size: int, noise: bool, backward: bool
+) -> Body:
+    """One-hot planes, made anew as training does, and their convolution."""
+    ids = torch.from_numpy(label_map.draw(batch, size, labels, noise)).long().unsqueeze(1)
+    weight, bias = torch.randn(channels, labels, 3, 3), torch.randn(channels)
+
+    def forward() -> torch.Tensor:
+        planes = torch.zeros(batch, labels, size, size).scatter_(1, ids, 1.0)
+        return F.conv2d(planes, weight, bias, padding=1)
+
+    return timed(forward, [weight, bias], backward)
