@@ -18,7 +18,7 @@ extern "C" __attribute__((visibility("default"))) const pygan::CudaBackend* pyga
       pygan::modulation_gradient_cuda,
       pygan::warp_cuda,
       pygan::color_cuda,
-      nullptr,  // image_filter
+      pygan::image_filter_cuda,
       nullptr,  // label_conv
       nullptr,  // label_conv_gradient
       nullptr,  // instance_mean

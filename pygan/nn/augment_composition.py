@@ -94,7 +94,8 @@ def octave_filters() -> np.ndarray:
         high,
     ]
     longest = len(octaves[0])
-    return np.stack([np.pad(taps, (longest - len(taps)) // 2) for taps in octaves])
+    filters = np.stack([np.pad(taps, (longest - len(taps)) // 2) for taps in octaves])
+    return (filters + filters[:, ::-1]) / 2  # symmetric to the last bit: CUDA has an eye for that
 
 
 def _product(*factors: np.ndarray) -> np.ndarray:

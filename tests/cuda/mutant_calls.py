@@ -26,6 +26,7 @@ from pygan.ops import (
     bias_act,
     color_transform,
     conv2d,
+    image_filter,
     modulated_conv2d,
     upfirdn2d,
 )
@@ -220,6 +221,30 @@ def color_three(impl: str, dtype: str) -> list[paddle.Tensor]:
     rows[:, 13:] = [[0, 9, 3, 11], [20, 33, 0, 5]]
     y = color_transform(x, paddle.to_tensor(rows), impl=impl)
     return with_gradients(y, [x])
+
+
+@call
+def filter_lopsided(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """Batches of rows that are not of whole vectors, by filters that are not symmetric."""
+    x = tensor(1, [3, 11, 17, 131], dtype)
+    taps = np.random.default_rng(3).standard_normal([3, 7])
+    return with_gradients(image_filter(x, paddle.to_tensor(taps), impl=impl), [x])
+
+
+@call
+def filter_symmetric(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """Rows of whole vectors, by a filter as augmentation has them."""
+    x = tensor(1, [1, 2, 12, 32], dtype)
+    taps = paddle.to_tensor([[0.25, -1.0, 2.0, -1.0, 0.25]], "float64")
+    return with_gradients(image_filter(x, taps, impl=impl), [x])
+
+
+@call
+def filter_long(impl: str, dtype: str) -> list[paddle.Tensor]:
+    """More taps than tiles leave room for."""
+    x = tensor(1, [1, 1, 6, 7], dtype)
+    taps = paddle.to_tensor(np.random.default_rng(3).standard_normal([1, 2601]) / 50)
+    return with_gradients(image_filter(x, taps, impl=impl), [x])
 
 
 def error_of(actual: list[np.ndarray], exact: list[np.ndarray]) -> float:
