@@ -92,7 +92,7 @@ def test_r1_is_the_gradient_of_the_image_before_augmentation() -> None:
         network.to(dtype="float64")
     one = step("D_reg", count=4)
     x = one.real.images.astype("float64")
-    one.real._images = x
+    one.real.images = x
     parameters = sample(AugmentSettings.preset("bgc"), 0.8, SHAPE, one.random)
     loss = model.r1_loss(one)
     h, norms = 1e-5, []
@@ -119,7 +119,7 @@ def test_r1_is_the_gradient_of_the_image_before_augmentation() -> None:
     for sign in (1, -1):
         weight.set_value(value + sign * 1e-6 * direction)
         again = step("D_reg", count=4)
-        again.real._images = x
+        again.real.images = x
         slopes.append(float(model.r1_loss(again)))
     expected = float((weight.grad.numpy() * direction).sum())
     assert (slopes[0] - slopes[1]) / 2e-6 == pytest.approx(expected, rel=1e-4)

@@ -96,7 +96,7 @@ def test_r1_against_finite_differences() -> None:
     double(model)
     (step,) = steps("D_reg", batch=2)
     x = step.real.images[:, :, 4:12, 4:12].astype("float64")
-    step.real._images = x
+    step.real.images = x
     loss = float(model.r1_loss(step))
     h, norms = 1e-5, []
     basis = np.eye(3 * 8 * 8).reshape(-1, 3, 8, 8) * h
@@ -115,7 +115,7 @@ def test_r1_weight_gradient_against_finite_differences() -> None:
 
     def loss() -> paddle.Tensor:
         (step,) = steps("D_reg", batch=2)
-        step.real._images = step.real.images.astype("float64")
+        step.real.images = step.real.images.astype("float64")
         return model.r1_loss(step)
 
     loss().backward()

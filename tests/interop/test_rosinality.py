@@ -205,7 +205,7 @@ def test_names_in_files_do_not_command_the_terminal(
 
 def test_other_files_of_pytorch_are_refused(tmp_path: Path) -> None:
     for value in ({"state_dict": {"a": np.zeros(3)}}, [1], {"g": {"conv.weight": np.zeros(3)}}):
-        with pytest.raises(InputError, match="no checkpoint of a known"):
+        with pytest.raises(InputError, match="no checkpoint that pygan knows"):
             load(write(tmp_path / "x.pt", value))
 
 
