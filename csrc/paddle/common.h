@@ -28,7 +28,8 @@ inline double double_of(int64_t bits) {
 }
 
 // Runs `body`, turning any C++ exception into Paddle's error type (OSError in Python). The one that
-// PD_THROW throws will not do: where a saved program runs, it ends the process.
+// PD_THROW throws will not do in Paddle 3: where a saved program runs, it ends the process. Paddle
+// 2.6 has no other for extensions.
 template <typename Body>
 auto guarded(const char* op, Body&& body) -> decltype(body()) {
   std::string message;
@@ -39,7 +40,11 @@ auto guarded(const char* op, Body&& body) -> decltype(body()) {
   } catch (const std::exception& error) {
     message = error.what();
   }
+#if defined(PADDLE_THROW)
   PADDLE_THROW(common::errors::External("pygan.%s: %s", op, message.c_str()));
+#else
+  PD_THROW("pygan.", op, ": ", message);
+#endif
 }
 
 inline bool has(const OptionalTensor& x) { return x && x->initialized(); }
