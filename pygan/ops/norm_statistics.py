@@ -48,8 +48,7 @@ def norm_statistics(
     check_impl(op, impl)
     if 0 in x.shape:  # Paddle has no means of nothing
         shape = [x.shape[1]] if over == "batch" else [x.shape[0], x.shape[1]]
-        nothing = paddle.zeros(shape, statistics_dtype(x))
-        return nothing, nothing.clone()
+        return paddle.zeros(shape, statistics_dtype(x)), paddle.zeros(shape, statistics_dtype(x))
     return _norm_statistics_ref(x, over)
 
 

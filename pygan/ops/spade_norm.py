@@ -194,7 +194,9 @@ def _spade_norm_ref(
     wide = x if x.dtype == dtype else x.astype(dtype)
     if own_statistics is not None:
         mean, variance = norm_statistics(wide, own_statistics, impl="ref")
-    u = (wide - _spread(mean)) * paddle.pow(_spread(variance) + epsilon, -0.5)
+    # Numbers as tensors: as attributes of Paddle 2's operators they would be float32.
+    u = wide - _spread(mean)
+    u = u * paddle.pow(_spread(variance) + paddle.full([1], epsilon, dtype), -0.5)
     u = _enlarged(u, upsample)
     if gamma is not None and gamma.ndim == 4 and gamma.shape[1] == 2 * x.shape[1]:
         gamma, beta = paddle.split(gamma, 2, axis=1)
@@ -205,7 +207,7 @@ def _spade_norm_ref(
     if slope != 1:
         positive = (u > 0).astype(dtype)
         positive.stop_gradient = True
-        u = u * (positive + (1 - positive) * slope)
+        u = u * (positive + (1 - positive) * paddle.full([1], slope, dtype))
     return u if u.dtype == x.dtype else u.astype(x.dtype)
 
 
