@@ -46,6 +46,11 @@ def large_case() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return labels, weight, rng.standard_normal(LARGE["outputs"]), dy
 
 
+@pytest.mark.xfail(
+    paddle.__version__.startswith("2."),
+    reason="an open defect: on Paddle 2.6 the float64 weight gradient is wrong now and then",
+    strict=False,
+)
 def test_same_bits_for_any_number_of_threads(restored_threads: None) -> None:
     labels, weight, bias, dy = large_case()
     rng = np.random.default_rng(1)
