@@ -234,7 +234,8 @@ void label_conv_gradient(T* dw, T* dbias, const void* labels, const T* dy, const
   const int64_t blocks = (conv.channels + kTaskChannels - 1) / kTaskChannels;
   C* const tables = scratch.get<C>(parts * size);
   C* const biases = scratch.get<C>(parts * columns);
-  // By one thread: with several, sums were wrong now and then.
+  const int threads = threads_for(conv.samples * conv.channels * conv.plane());
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
   for (int64_t task = 0; task < parts * blocks; ++task) {
     const int64_t part = task / blocks, first = task % blocks * kTaskChannels;
     const int64_t width = std::min(kTaskChannels, columns - first);

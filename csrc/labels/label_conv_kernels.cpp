@@ -159,9 +159,11 @@ void scatter_run(const LabelRun<T>& run, const T* dy, typename Compute<T>::type*
   typedef typename Compute<T>::type C;
   constexpr int64_t kSide = lanes<C>(), kWide = kVectors * kSide;
   Tile<C> tile;
+  // Columns behind these are another task's, even if the table has them.
+  const int64_t columns = (channels + kColumnUnit - 1) / kColumnUnit * kColumnUnit;
   for (int64_t first = 0; first < channels;) {
     const int64_t left = channels - first;
-    const int64_t step = left > kSide && run.columns - first >= kWide ? kWide : kSide;
+    const int64_t step = left > kSide && columns - first >= kWide ? kWide : kSide;
     load_tile(tile, run.count, dy + first * run.plane, run.plane, left, step);
     if (step == kWide) {
       scatter<kVectors>(run, tile, table + first, bias + first);
