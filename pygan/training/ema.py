@@ -48,6 +48,10 @@ class WeightAverage:
     @paddle.no_grad()
     def update(self, beta: float) -> None:
         """Moves the weights to ``beta * average + (1 - beta) * source``."""
+        if beta == 0:  # no average: the copy keeps up
+            for average, weight in self._averaged + self._copied:
+                paddle.assign(weight, output=average)
+            return
         # A tensor of no dimensions: lerp_ with a Python number gives scalars the shape [1].
         kinds = {average.dtype for average, _ in self._averaged}
         step = {dtype: paddle.full([], 1 - beta, dtype=dtype) for dtype in kinds}

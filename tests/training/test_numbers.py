@@ -128,6 +128,17 @@ def test_ema_with_rampup_starts_as_a_copy() -> None:
     assert ema_beta(32, 0, 10, 0.05) == 0
 
 
+def test_without_an_average_the_copy_keeps_up() -> None:
+    source = paddle.nn.Linear(3, 2)
+    average = WeightAverage(source)
+    source.weight.set_value(paddle.to_tensor([[np.nan, 1.0], [2.0, 3.0], [4.0, 5.0]]))
+    average.update(0.0)
+    np.testing.assert_array_equal(average.network.weight.numpy(), source.weight.numpy())
+    source.weight.set_value(paddle.ones([3, 2]))
+    average.update(0.0)
+    np.testing.assert_array_equal(average.network.weight.numpy(), np.ones([3, 2]))
+
+
 def test_average_against_numpy() -> None:
     paddle.seed(0)
     network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1D(4))
