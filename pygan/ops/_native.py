@@ -170,12 +170,15 @@ def unavailable_reason() -> Optional[str]:
     return _reason
 
 
-def use_native(impl: str, op: str, x: paddle.Tensor, registered: str = "") -> bool:
+def use_native(
+    impl: str, op: str, x: paddle.Tensor, registered: str = "", cuda: bool = True
+) -> bool:
     """Resolve ``impl='auto'|'native'|'ref'`` for an operator called with ``x``.
 
     'auto' takes the compiled operator where there is one for x's device, and otherwise the
     reference, with one warning per operator that says why. 'native' raises instead of falling back.
-    ``registered`` names an operator that a library built from an older checkout may lack.
+    ``registered`` names an operator that a library built from an older checkout may lack; ``cuda``
+    says whether the operator has CUDA kernels.
     """
     if impl == "ref" or impl == COMPOSED:
         return False
@@ -188,6 +191,8 @@ def use_native(impl: str, op: str, x: paddle.Tensor, registered: str = "") -> bo
         reason = f"{library_path()} was built before there was pg_{registered}. {_BUILD_HINT}"
     if reason is None:
         reason = _no_kernel_for(x)
+    if reason is None and not cuda and on_gpu(x):
+        reason = "it has no CUDA kernels yet"
     if reason is None:
         return True
     if impl == "native":

@@ -31,7 +31,7 @@ def instance_edges(instances: paddle.Tensor, *, impl: str = "auto") -> paddle.Te
     """
     op = "instance_edges"
     instances = check_map(op, "instances", instances)
-    use_native = _native.use_native(impl, op, instances, "label")
+    use_native = _native.use_native(impl, op, instances, "label", cuda=False)
     if 0 in instances.shape:  # Paddle 2 has no kernels for empty tensors
         n, height, width = instances.shape
         return paddle.zeros([n, 1, height, width], "float32")

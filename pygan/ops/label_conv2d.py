@@ -87,7 +87,7 @@ def label_conv2d(
         )
     check_range(op, "labels", labels, weight.shape[1])
     bias = optional_same_dtype(bias, weight)
-    use_native = _native.use_native(impl, op, weight, "label")
+    use_native = _native.use_native(impl, op, weight, "label", cuda=False)
     if 0 in (labels.shape[0], weight.shape[0]):  # Paddle 2 has no kernels for empty tensors
         size = [(a - k) // s + 1 for a, k, s in zip(size, weight.shape[2:], stride)]
         return paddle.zeros([labels.shape[0], weight.shape[0], *size], weight.dtype)

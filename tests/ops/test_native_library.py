@@ -9,7 +9,7 @@ from typing import Optional
 import paddle
 import pytest
 
-from pygan.ops import _native
+from pygan.ops import _native, label_conv2d
 
 pytestmark = pytest.mark.usefixtures("needs_native")
 
@@ -45,3 +45,17 @@ def test_missing_library_says_how_to_build_it(
     monkeypatch.setattr(_native, "_PACKAGE", tmp_path)
     with pytest.raises(RuntimeError, match="not installed"):
         _native._load()
+
+
+def test_an_operator_without_cuda_kernels_takes_its_reference_on_gpus(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_native, "on_gpu", lambda x: True)
+    monkeypatch.setattr(_native, "_warned", set())
+    maps = paddle.to_tensor([[[1, 0], [0, 1]]], dtype="int32")
+    weight = paddle.to_tensor([[[[2.0]], [[3.0]]]])
+    with pytest.warns(UserWarning, match="no CUDA kernels yet"):
+        y = label_conv2d(maps, weight)
+    assert y.tolist() == [[[[3, 2], [2, 3]]]]
+    with pytest.raises(RuntimeError, match="no CUDA kernels yet"):
+        label_conv2d(maps, weight, impl="native")
