@@ -229,7 +229,7 @@ PERMITTED = {"cudaLaunchKernel", "cudaFuncSetAttribute", "cudaDeviceGetAttribute
 
 def test_augmentation_in_few_launches_without_reading_back() -> None:
     """Geometry, colours, noise and the cut-out, and the gradients of both orders."""
-    settings = AugmentSettings.preset("bgcfnc", {"imgfilter": 0.0})
+    settings = AugmentSettings.preset("bgcfnc", {})
     shape = [2, 3, 16, 16]
     parameters = sample(settings, 0.9, shape[1:], StepRandom(7, "test", 0, range(shape[0])))
     x = tensor(np.random.default_rng(7).standard_normal(shape), "float32")
@@ -242,5 +242,5 @@ def test_augmentation_in_few_launches_without_reading_back() -> None:
         (dx,) = paddle.grad([y.sum()], [x], create_graph=True)
         (dx * dx).sum().backward()
         assert set(runtime_calls()) <= PERMITTED
-    assert forward == 2
+    assert forward == 3
     assert len(launches) <= 8
