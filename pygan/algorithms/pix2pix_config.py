@@ -7,11 +7,9 @@ of the version of 2018 for the presets named after data. The authors published t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Optional
 
-from pygan.errors import InputError
 from pygan.models.pix2pix import DROPOUTS
 from pygan.models.pix2pix_blocks import NORMS
 from pygan.training import PairedConfig, option
@@ -62,6 +60,7 @@ class Pix2PixConfig(PairedConfig):
     """Options of Pix2Pix."""
 
     presets: ClassVar[tuple[str, ...]] = tuple(_PRESETS)
+    structure: ClassVar[tuple[str, ...]] = _STRUCTURE
 
     preset: str = option("auto", f"set of defaults: {', '.join(_PRESETS)}")
     batch: int = option(1, "images per step, over all processes")
@@ -103,19 +102,10 @@ class Pix2PixConfig(PairedConfig):
     )
 
     @classmethod
-    def transfer_values(cls, source: Mapping[str, Any]) -> dict[str, Any]:
-        shape = {name: source[name] for name in _STRUCTURE if source.get(name) is not None}
-        return {**super().transfer_values(source), **shape}
-
-    @classmethod
     def preset_values(
         cls, preset: str, resolution: int, batch: Optional[int], processes: int
     ) -> dict[str, Any]:
-        if preset not in _PRESETS:
-            raise InputError(
-                f"--preset: unknown preset {preset!r}; choose from: {', '.join(cls.presets)}"
-            )
-        return dict(_PRESETS[preset])
+        return dict(cls.preset_of(_PRESETS, preset))
 
     def validate(self) -> None:
         super().validate()

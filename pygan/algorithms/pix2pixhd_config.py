@@ -6,14 +6,12 @@ and the scripts that its authors published with it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Optional
 
-from pygan.algorithms.spade_config import validate_optimisation
 from pygan.algorithms.translation import GAN_MODES, choose_perceptual
-from pygan.errors import InputError
-from pygan.training import PairedConfig, option
+from pygan.algorithms.translation_config import TranslationConfig
+from pygan.training import option
 
 _PRESETS: dict[str, dict[str, Any]] = {
     # The coarse network alone, for images of up to 1024 x 512.
@@ -58,14 +56,14 @@ _STRUCTURE = (
 
 
 @dataclass
-class Pix2PixHDConfig(PairedConfig):
+class Pix2PixHDConfig(TranslationConfig):
     """Options of Pix2PixHD."""
 
     presets: ClassVar[tuple[str, ...]] = tuple(_PRESETS)
+    structure: ClassVar[tuple[str, ...]] = _STRUCTURE
 
     preset: str = option("global", f"set of defaults: {', '.join(_PRESETS)}")
     batch: int = option(1, "images per step, over all processes")
-    ema_kimg: float = option(0.0, "half-life of the averaged generator, in kimg; 0: no average")
     tick: float = option(1.0, "kimg between log lines and sample grids", resumable=True)
     channel_base: int = option(64, "feature maps of the coarse generator at its full size")
     downs: int = option(4, "halvings of the coarse generator")
@@ -80,40 +78,19 @@ class Pix2PixHDConfig(PairedConfig):
     feature_channels: int = option(3, "with features: numbers per instance")
     feature_clusters: int = option(10, "with features: most clusters of a class")
     e_channel_base: int = option(16, "with features: feature maps of the encoder at full size")
-    edges: bool = option(True, "edges of instances as input, where the dataset has instances")
-    d_channel_base: int = option(64, "feature maps of the discriminator's first layer")
-    d_scales: int = option(2, "discriminators, each at half the size of the one before")
     d_layers: int = option(3, "strided layers of a discriminator")
     gan: str = option("lsgan", f"adversarial loss: {', '.join(GAN_MODES)}")
     g_lr: float = option(2e-4, "learning rate of generator and encoder")
     d_lr: float = option(2e-4, "learning rate of the discriminators")
-    lr_decay: float = option(
-        0.5, "part of the training, at its end, in which learning rates fall linearly to 0"
-    )
     beta1: float = option(0.5, "Adam: decay of the first moment")
     beta2: float = option(0.999, "Adam: decay of the second moment")
-    epsilon: float = option(1e-8, "Adam: epsilon")
-    fm_weight: float = option(10.0, "weight of feature matching")
-    perceptual: str = option(
-        "auto", "network of the perceptual loss: vgg19, vgg16, vgg16-torchvision, none, or auto"
-    )
-    perceptual_weight: float = option(10.0, "weight of the perceptual loss")
 
     @classmethod
     def preset_values(
         cls, preset: str, resolution: int, batch: Optional[int], processes: int
     ) -> dict[str, Any]:
-        if preset not in _PRESETS:
-            raise InputError(
-                f"--preset: unknown preset {preset!r}; choose from: {', '.join(cls.presets)}"
-            )
         # What is installed now, so that a run goes on with the same loss elsewhere.
-        return {"perceptual": choose_perceptual("auto"), **_PRESETS[preset]}
-
-    @classmethod
-    def transfer_values(cls, source: Mapping[str, Any]) -> dict[str, Any]:
-        shape = {name: source[name] for name in _STRUCTURE if source.get(name) is not None}
-        return {**super().transfer_values(source), **shape}
+        return {"perceptual": choose_perceptual("auto"), **cls.preset_of(_PRESETS, preset)}
 
     @property
     def hold_images(self) -> float:
@@ -137,4 +114,3 @@ class Pix2PixHDConfig(PairedConfig):
         legal = self.hold_epochs is None or self.hold_epochs >= 0
         self.require(legal, "hold_epochs", "0 or more, or null")
         self.require(self.gan in GAN_MODES, "gan", ", ".join(GAN_MODES))
-        validate_optimisation(self)

@@ -5,15 +5,14 @@ Park et al. 2019, "Semantic image synthesis with spatially-adaptive normalizatio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Optional
 
-from pygan.algorithms.translation import PERCEPTUAL, choose_perceptual
-from pygan.errors import InputError
+from pygan.algorithms.translation import choose_perceptual
+from pygan.algorithms.translation_config import TranslationConfig
 from pygan.models.spade import DOUBLINGS
 from pygan.nn.norm import KINDS
-from pygan.training import PairedConfig, option
+from pygan.training import option
 
 # Appendix A: 200 epochs for Cityscapes and ADE20K, with falling rates in the second half; 100 at a
 # constant rate for COCO-Stuff, which has 20 times as many images.
@@ -49,14 +48,14 @@ _STRUCTURE = (
 
 
 @dataclass
-class SPADEConfig(PairedConfig):
+class SPADEConfig(TranslationConfig):
     """Options of GauGAN (SPADE)."""
 
     presets: ClassVar[tuple[str, ...]] = ("paper", "coco", "demo")
+    structure: ClassVar[tuple[str, ...]] = _STRUCTURE
 
     preset: str = option("paper", "set of defaults: paper, coco, demo")
     batch: int = option(32, "images per step, over all processes")
-    ema_kimg: float = option(0.0, "half-life of the averaged generator, in kimg; 0: no average")
     channel_base: int = option(64, "feature maps of the generator at full size; 16 times at first")
     layers: str = option("normal", "doublings of the generator: normal (5), more (6), most (7)")
     hidden: int = option(128, "feature maps of the label map in every norm")
@@ -64,9 +63,6 @@ class SPADEConfig(PairedConfig):
     vae: bool = option(False, "learn a code of style, by an encoder of images")
     z_dim: int = option(256, "with vae: size of the code")
     e_channel_base: int = option(64, "with vae: feature maps of the encoder's first layer")
-    edges: bool = option(True, "edges of instances as input, where the dataset has instances")
-    d_channel_base: int = option(64, "feature maps of the discriminator's first layer")
-    d_scales: int = option(2, "discriminators, each at half the size of the one before")
     d_layers: int = option(4, "convolutions of a discriminator before the one to logits")
     g_lr: float = option(1e-4, "learning rate of generator and encoder")
     d_lr: float = option(4e-4, "learning rate of the discriminators")
@@ -75,12 +71,6 @@ class SPADEConfig(PairedConfig):
     )
     beta1: float = option(0.0, "Adam: decay of the first moment")
     beta2: float = option(0.9, "Adam: decay of the second moment")
-    epsilon: float = option(1e-8, "Adam: epsilon")
-    fm_weight: float = option(10.0, "weight of feature matching")
-    perceptual: str = option(
-        "auto", "network of the perceptual loss: vgg19, vgg16, vgg16-torchvision, none, or auto"
-    )
-    perceptual_weight: float = option(10.0, "weight of the perceptual loss")
     kl_weight: float = option(0.05, "with vae: weight of the divergence of codes")
 
     @classmethod
@@ -88,17 +78,8 @@ class SPADEConfig(PairedConfig):
         cls, preset: str, resolution: int, batch: Optional[int], processes: int
     ) -> dict[str, Any]:
         known = {"paper": _PAPER, "coco": _COCO, "demo": _DEMO}
-        if preset not in known:
-            raise InputError(
-                f"--preset: unknown preset {preset!r}; choose from: {', '.join(cls.presets)}"
-            )
         # What is installed now, so that a run goes on with the same loss elsewhere.
-        return {"perceptual": choose_perceptual("auto"), **known[preset]}
-
-    @classmethod
-    def transfer_values(cls, source: Mapping[str, Any]) -> dict[str, Any]:
-        shape = {name: source[name] for name in _STRUCTURE if source.get(name) is not None}
-        return {**super().transfer_values(source), **shape}
+        return {"perceptual": choose_perceptual("auto"), **cls.preset_of(known, preset)}
 
     def validate(self) -> None:
         super().validate()
@@ -114,18 +95,4 @@ class SPADEConfig(PairedConfig):
         ):
             self.require(getattr(self, name) >= 1, name, "at least 1")
         self.require(self.d_layers >= 2, "d_layers", "at least 2")
-        validate_optimisation(self)
         self.require(self.kl_weight >= 0, "kl_weight", "0 or more")
-
-
-def validate_optimisation(config: Any) -> None:
-    """Raises InputError if an option that SPADE and Pix2PixHD share is out of range."""
-    for name in ("g_lr", "d_lr", "epsilon"):
-        config.require(getattr(config, name) > 0, name, "positive")
-    for name in ("beta1", "beta2"):
-        config.require(0 <= getattr(config, name) < 1, name, "from 0 to below 1")
-    for name in ("fm_weight", "perceptual_weight"):
-        config.require(getattr(config, name) >= 0, name, "0 or more")
-    config.require(0 <= config.lr_decay <= 1, "lr_decay", "from 0 to 1")
-    networks = ("auto", "none", *PERCEPTUAL)
-    config.require(config.perceptual in networks, "perceptual", ", ".join(networks))

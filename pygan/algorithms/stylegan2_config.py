@@ -6,13 +6,11 @@ Karras et al. 2020, "Training generative adversarial networks with limited data"
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Optional
 
 import paddle
 
-from pygan.errors import InputError
 from pygan.nn import HALF_TYPES
 from pygan.training import TrainConfig, option
 
@@ -72,6 +70,7 @@ class StyleGAN2Config(TrainConfig):
     """Options of StyleGAN2."""
 
     presets: ClassVar[tuple[str, ...]] = ("auto", *_PRESETS, "demo")
+    structure: ClassVar[tuple[str, ...]] = _STRUCTURE
 
     preset: str = option("auto", f"set of defaults: auto, {', '.join(_PRESETS)}, demo")
     z_dim: int = option(512, "size of the latent code z")
@@ -104,11 +103,6 @@ class StyleGAN2Config(TrainConfig):
         None, "limit of activations; null: 256 with half precision, else none"
     )
 
-    @classmethod
-    def transfer_values(cls, source: Mapping[str, Any]) -> dict[str, Any]:
-        shape = {name: source[name] for name in _STRUCTURE if source.get(name) is not None}
-        return {**super().transfer_values(source), **shape}
-
     @property
     def half_type(self) -> Optional[str]:
         """'float16', 'bfloat16', or None for float32 everywhere."""
@@ -133,11 +127,7 @@ class StyleGAN2Config(TrainConfig):
             return _auto_preset(resolution, batch, processes)
         if preset == "demo":
             return dict(_DEMO)
-        if preset not in _PRESETS:
-            raise InputError(
-                f"--preset: unknown preset {preset!r}; choose from: {', '.join(cls.presets)}"
-            )
-        values: dict[str, Any] = dict(zip(_COLUMNS, _PRESETS[preset]))
+        values: dict[str, Any] = dict(zip(_COLUMNS, cls.preset_of(_PRESETS, preset)))
         rate = values.pop("lr")
         return {**values, "g_lr": rate, "d_lr": rate, **(_CIFAR if preset == "cifar" else {})}
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Optional, TypeVar
 from pygan.errors import InputError
 
 C = TypeVar("C", bound="TrainConfig")
+P = TypeVar("P")
 
 
 def option(default: Any, help: str, *, resumable: bool = False) -> Any:
@@ -34,6 +35,8 @@ class TrainConfig:
     """Options shared by all algorithms."""
 
     presets: ClassVar[tuple[str, ...]] = ()
+    # What the shape of the networks follows from, besides the data.
+    structure: ClassVar[tuple[str, ...]] = ()
 
     data: str = option("", "dataset: a folder, an archive or a built-in name", resumable=True)
     out: str = option("", "folder of the run")
@@ -99,15 +102,26 @@ class TrainConfig:
         return {}
 
     @classmethod
+    def preset_of(cls, table: Mapping[str, P], preset: str) -> P:
+        """The entry of a preset; raises InputError if there is none."""
+        if preset not in table:
+            raise InputError(
+                f"--preset: unknown preset {preset!r}; choose from: {', '.join(cls.presets)}"
+            )
+        return table[preset]
+
+    @classmethod
     def transfer_values(cls, source: Mapping[str, Any]) -> dict[str, Any]:
         """Defaults of a run that starts from other weights; they go before those of the preset.
 
-        Averaging needs no ramp-up there: the first images are good already.
+        They are what decides the shape of the networks, ``structure``. Averaging needs no ramp-up
+        there: the first images are good already.
 
         Args:
             source: options that the weights were trained with, as far as they are known.
         """
-        return {"ema_rampup": None}
+        shape = {name: source[name] for name in cls.structure if source.get(name) is not None}
+        return {"ema_rampup": None, **shape}
 
     def validate(self) -> None:
         """Raises InputError if a value is out of range."""
