@@ -20,7 +20,8 @@ Needs numpy and Pillow, never paddle: loader workers start in a fraction of a se
 
 from __future__ import annotations
 
-from .build import BuildOptions, BuildReport, build_dataset
+from .build import BuildOptions, build_dataset
+from .building import BuildReport
 from .dataset import ImageDataset, open_dataset
 from .errors import DataError, ImageError, WorkerError
 from .loader import Loader

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from .archive import ArchiveWriter, PixelHash, atomic_file
-from .errors import DataError, ImageError
+from .building import BuildReport, Progress, ahead, archive_path, collect, take_options
+from .errors import DataError
 from .imaging import ENCODINGS, encode, parse_colour, to_array, to_channels
 from .source import SourceImage
 from .sources import LABEL_RULES, SPLITS, open_source
 from .transforms import check_options, parse_size, transform
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-Progress = Callable[[int, int], None]
-"""Called with (images done, images in all) after every image, skipped ones included."""
 
 
 @dataclass
@@ -84,49 +75,6 @@ class BuildOptions:
 
 
 @dataclass
-class BuildReport:
-    """What a build did.
-
-    Attributes:
-        dest: the file written.
-        count: images written.
-        image_shape: (C, H, W).
-        num_classes: 0 if unlabelled.
-        condition: what the images of pairs are made from, for people.
-        skipped: (name, reason) of every image left out.
-        upscaled: images smaller than the target, hence enlarged.
-        pixels_sha256: hash of pixels and labels.
-        bytes: size of the file.
-        seconds: duration.
-    """
-
-    dest: Path
-    count: int = 0
-    image_shape: tuple[int, int, int] = (0, 0, 0)
-    num_classes: int = 0
-    condition: str = ""
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    upscaled: int = 0
-    pixels_sha256: str = ""
-    bytes: int = 0
-    seconds: float = 0.0
-
-    def __str__(self) -> str:
-        c, h, w = self.image_shape
-        labels = f"{self.num_classes} classes" if self.num_classes else "unlabelled"
-        lines = [
-            f"{self.dest}: {self.count} images of {w}x{h}, {c} channel{'s' if c > 1 else ''}, "
-            f"{self.condition or labels}, {self.bytes / 1e6:.1f} MB, {self.seconds:.1f} s"
-        ]
-        if self.upscaled:
-            lines.append(f"images smaller than {w}x{h}, enlarged: {self.upscaled}")
-        if self.skipped:
-            lines.append(f"images skipped: {len(self.skipped)}")
-            lines.extend(f"  {name}: {reason}" for name, reason in self.skipped)
-        return "\n".join(lines)
-
-
-@dataclass
 class _Processed:
     data: bytes
     digest: bytes
@@ -158,21 +106,12 @@ def build_dataset(
             unusable image; or no usable image at all.
         FileExistsError, FileNotFoundError: about `dest`, `source`.
     """
-    if options is not None and settings:
-        raise TypeError("give build options either as BuildOptions or as keywords, not both")
-    unknown = set(settings) - {item.name for item in fields(BuildOptions)}
-    if unknown:
-        raise TypeError(f"unknown build option {', '.join(sorted(unknown))}")
-    options = options or BuildOptions(**settings)
-    options.check()
-    dest = Path(dest)
-    if dest.suffix.lower() != ".zip":
-        raise DataError(f"the dataset must be a .zip file, not {dest}")
+    options = take_options(BuildOptions, options, settings)
+    dest = archive_path(dest)
 
     started = time.monotonic()
     opened = open_source(source, options.labels, options.split)
     channels = options.channels or opened.channels
-    total = opened.count if options.max_images is None else min(opened.count, options.max_images)
     report = BuildReport(dest)
     pixel_hash = PixelHash()
     labels: set[int] = set()
@@ -183,28 +122,14 @@ def build_dataset(
         closing(results),
         closing(ArchiveWriter(file, options.encoding)) as writer,
     ):
-        for item, future in results:
-            try:
-                result = future.result()
-                _check_shape(result, item, report)
-            except ImageError as error:
-                if options.on_error == "fail":
-                    raise
-                report.skipped.append((error.name, error.reason))
-            else:
-                writer.add(result.data, item.label, item.stem)
-                pixel_hash.add(result.digest, item.label)
-                report.upscaled += result.upscaled
-                if item.label is not None:
-                    labels.add(item.label)
-            if progress is not None:
-                progress(min(writer.count + len(report.skipped), total), total)
-            if writer.count == options.max_images:
-                break
-        if writer.count == 0:
-            name, reason = report.skipped[0]
-            raise DataError(f"{source} has no usable image; the first one, {name}: {reason}")
-        report.count = writer.count
+
+        def add(item: SourceImage, result: _Processed) -> None:
+            writer.add(result.data, item.label, item.stem)
+            pixel_hash.add(result.digest, item.label)
+            if item.label is not None:
+                labels.add(item.label)
+
+        collect(results, writer, add, report, options, opened.count, progress, source=source)
         report.num_classes = _num_classes(labels, opened.classes, source)
         report.pixels_sha256 = pixel_hash.hexdigest(report.image_shape)
         writer.finish(
@@ -236,35 +161,6 @@ def _process(item: SourceImage, options: BuildOptions, channels: int) -> _Proces
     data = encode(image, options.encoding)
     shape = (pixels.shape[0], pixels.shape[1], pixels.shape[2])
     return _Processed(data, PixelHash.digest(pixels.tobytes()), shape, upscaled)
-
-
-def ahead(
-    items: Iterator[Item], process: Callable[[Item], Result], workers: int | None
-) -> Generator[tuple[Item, Future[Result]], None, None]:
-    """Items in order, processed ahead by threads (Pillow and zlib release the interpreter)."""
-    workers = workers or os.cpu_count() or 1
-    waiting: deque[tuple[Item, Future[Result]]] = deque()
-    with ThreadPoolExecutor(workers, "pygan-build") as pool:
-        try:
-            for item in items:
-                waiting.append((item, pool.submit(process, item)))
-                if len(waiting) > 4 * workers:
-                    yield waiting.popleft()
-            while waiting:
-                yield waiting.popleft()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _check_shape(result: _Processed, item: SourceImage, report: BuildReport) -> None:
-    if report.image_shape == (0, 0, 0):
-        report.image_shape = result.shape
-    elif result.shape != report.image_shape:
-        raise ImageError(
-            item.name,
-            f"is {result.shape[2]}x{result.shape[1]}, but the first image is "
-            f"{report.image_shape[2]}x{report.image_shape[1]}; give a size",
-        )
 
 
 def _num_classes(

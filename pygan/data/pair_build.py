@@ -6,15 +6,14 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .archive import PAIRS_FORMAT, ArchiveWriter, PixelHash, atomic_file
-from .build import BuildReport, Progress, ahead
+from .building import BuildReport, Progress, ahead, archive_path, collect, take_options
 from .errors import DataError, ImageError
 from .idmaps import check_ids, compact_instances, encode_ids, ids_image
 from .imaging import ENCODINGS, encode, to_array, to_channels
@@ -137,19 +136,10 @@ def build_pairs(
             pixel, id and range); with on_error='fail' the first unusable pair; or no usable pair.
         FileExistsError: about `dest`.
     """
-    if options is not None and settings:
-        raise TypeError("give build options either as PairOptions or as keywords, not both")
-    unknown = set(settings) - {item.name for item in fields(PairOptions)}
-    if unknown:
-        raise TypeError(f"unknown build option {', '.join(sorted(unknown))}")
-    options = options or PairOptions(**settings)
-    options.check()
-    dest = Path(dest)
-    if dest.suffix.lower() != ".zip":
-        raise DataError(f"the dataset must be a .zip file, not {dest}")
+    options = take_options(PairOptions, options, settings)
+    dest = archive_path(dest)
 
     started = time.monotonic()
-    total = source.count if options.max_images is None else min(source.count, options.max_images)
     report = BuildReport(dest)
     pixel_hash = PixelHash()
     with atomic_file(dest, options.overwrite) as file:
@@ -159,30 +149,23 @@ def build_pairs(
             closing(results),
             closing(ArchiveWriter(file, options.encoding, PAIRS_FORMAT)) as writer,
         ):
-            for item, future in results:
-                try:
-                    result = future.result()
-                    _check_shape(result, item, report)
-                except IllegalIdError:
-                    raise
-                except ImageError as error:
-                    if options.on_error == "fail":
-                        raise
-                    report.skipped.append((error.name, error.reason))
-                else:
-                    writer.add_pair(result.files, item.stem)
-                    pixel_hash.add(result.digest, None)
-                    report.upscaled += result.upscaled
-                if progress is not None:
-                    progress(min(writer.count + len(report.skipped), total), total)
-                if writer.count == options.max_images:
-                    break
-            if writer.count == 0:
-                name, reason = report.skipped[0]
-                raise DataError(
-                    f"{source.description} has no usable pair; the first one, {name}: {reason}"
-                )
-            report.count = writer.count
+
+            def add(item: SourcePair, result: _Processed) -> None:
+                writer.add_pair(result.files, item.stem)
+                pixel_hash.add(result.digest, None)
+
+            collect(
+                results,
+                writer,
+                add,
+                report,
+                options,
+                source.count,
+                progress,
+                source=source.description,
+                what="pair",
+                fatal=(IllegalIdError,),
+            )
             report.condition = _condition(task)
             report.pixels_sha256 = pixel_hash.hexdigest(report.image_shape)
             writer.finish({**_description(task, report), "pixels_sha256": report.pixels_sha256})
@@ -307,17 +290,6 @@ def _check_sizes(pair: Pair, item: SourcePair) -> None:
                 f"is {width}x{height}, but its {what} is {size[0]}x{size[1]}; both must have one "
                 "size",
             )
-
-
-def _check_shape(result: _Processed, item: SourcePair, report: BuildReport) -> None:
-    if report.image_shape == (0, 0, 0):
-        report.image_shape = result.shape
-    elif result.shape != report.image_shape:
-        raise ImageError(
-            item.name,
-            f"is {result.shape[2]}x{result.shape[1]}, but the first pair is "
-            f"{report.image_shape[2]}x{report.image_shape[1]}; give a size",
-        )
 
 
 def _condition(task: _Task) -> str:
