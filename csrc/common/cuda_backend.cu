@@ -23,6 +23,8 @@ extern "C" __attribute__((visibility("default"))) const pygan::CudaBackend* pyga
       nullptr,  // label_conv_gradient
       nullptr,  // instance_mean
       nullptr,  // instance_edges
+      nullptr,  // norm_statistics
+      nullptr,  // spade_norm
   };
   return &backend;
 }

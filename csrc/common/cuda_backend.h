@@ -12,6 +12,7 @@
 #include "modulated_conv2d/demodulation.h"
 #include "modulated_conv2d/layer_cuda.h"
 #include "modulated_conv2d/modulation.h"
+#include "spade_norm/spade_norm.h"
 #include "upfirdn2d/upfirdn2d.h"
 
 namespace pygan {
@@ -38,6 +39,8 @@ struct CudaBackend {
   decltype(&label_conv_gradient_cuda) label_conv_gradient;
   decltype(&instance_mean_cuda) instance_mean;
   decltype(&instance_edges_cuda) instance_edges;
+  decltype(&norm_statistics_cuda) norm_statistics;
+  decltype(&spade_norm_cuda) spade_norm;
 };
 
 }  // namespace pygan

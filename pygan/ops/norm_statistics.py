@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import paddle
 
+from pygan.ops import _native
 from pygan.ops._checks import check_images
 
-# The axes that are summed over, the number of which is that of csrc/paddle/norm.cc.
-_AXES = {"batch": [0, 2, 3], "instance": [2, 3]}
+_AXES = {"batch": [0, 2, 3], "instance": [2, 3]}  # that are summed over
+# Numbers of csrc/paddle/norm.cc.
+OVER = {"batch": 0, "instance": 1}
+_KIND = 0
 
 
 @paddle.jit.not_to_static  # its checks are of Python's, not of the program
@@ -45,26 +48,23 @@ def norm_statistics(
     op = "norm_statistics"
     check_images(op, x, "[N, C, H, W]")
     check_over(op, "over", over)
-    check_impl(op, impl)
+    use_native = _native.use_native(impl, op, x, "norm", cuda=False)
     if 0 in x.shape:  # Paddle has no means of nothing
         shape = [x.shape[1]] if over == "batch" else [x.shape[0], x.shape[1]]
         return paddle.zeros(shape, statistics_dtype(x)), paddle.zeros(shape, statistics_dtype(x))
+    if use_native:
+        both = _native.call("pg_norm", x, *[None] * 4, _KIND, OVER[over], 0, 0, 1, 1)
+        return both[0], both[1]
     return _norm_statistics_ref(x, over)
 
 
 def check_over(op: str, name: str, over: object) -> None:
-    """Require a key of `_AXES`."""
-    if not isinstance(over, str) or over not in _AXES:
+    """Require one of `OVER`."""
+    if not isinstance(over, str) or over not in OVER:
         raise ValueError(
             f"pygan.ops.{op}: `{name}` is {over!r}; it must be 'batch' (one mean for each channel) "
             "or 'instance' (one for each sample and channel)."
         )
-
-
-def check_impl(op: str, impl: str) -> None:
-    """Require a name of an implementation that there is."""
-    if impl not in ("auto", "ref"):
-        raise ValueError(f"pygan.ops.{op}: `impl` is {impl!r}; it must be 'auto' or 'ref'.")
 
 
 def statistics_dtype(x: paddle.Tensor) -> paddle.dtype:

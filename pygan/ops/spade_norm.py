@@ -6,9 +6,12 @@ from typing import Optional
 
 import paddle
 
+from pygan.ops import _native
 from pygan.ops._checks import FLOATING, check_images, check_number, check_one_of, same_dtype
-from pygan.ops.norm_statistics import check_impl, check_over, norm_statistics, statistics_dtype
+from pygan.ops.norm_statistics import OVER, check_over, norm_statistics, statistics_dtype
 
+# Numbers of csrc/paddle/norm.cc.
+_KIND, _GIVEN = 1, 2
 # Slope of the activation below zero.
 _SLOPES = {"linear": 1.0, "relu": 0.0, "lrelu": 0.2}
 
@@ -83,9 +86,18 @@ def spade_norm(
         )
     mean, variance = _check_statistics(op, x, mean, variance, own_statistics)
     gamma, beta = _check_maps(op, x, gamma, beta, gamma_beta, upsample)
-    check_impl(op, impl)
+    use_native = _native.use_native(impl, op, x, "norm", cuda=False)
     if 0 in x.shape:  # Paddle 2 has no kernels for empty tensors
         return _enlarged(x, upsample)
+    if use_native:
+        # Which gradients will be wanted, since Paddle does not tell the gradient kernels.
+        inputs = (x, mean, variance, gamma, beta)
+        needs = sum(1 << i for i, t in enumerate(inputs) if t is not None and not t.stop_gradient)
+        over = _GIVEN if own_statistics is None else OVER[own_statistics]
+        bits = _native.double_bits
+        return _native.call(
+            "pg_norm", *inputs, _KIND, over, bits(epsilon), bits(slope), upsample, needs
+        )
     return _spade_norm_ref(
         x, mean, variance, gamma, beta, own_statistics, float(epsilon), slope, upsample
     )

@@ -7,7 +7,7 @@ from typing import Optional
 import numpy as np
 import paddle
 
-IMPLS = ["ref"]
+IMPLS = ["native", "ref"]
 DTYPES = ["float64", "float32", "float16", "bfloat16"]
 # Largest error relative to the largest number: of sums in the type, then of one rounding.
 TOLERANCE = {"float64": 1e-12, "float32": 4e-6, "float16": 1.1e-3, "bfloat16": 9e-3}

@@ -47,7 +47,7 @@ def test_large_means_do_not_cancel(dtype: str, impl: str, over: str) -> None:
     mean, variance = norm_statistics(paddle.to_tensor(x), over, impl=impl)
     want_mean, want_variance = statistics_oracle(x, over)
     # Paddle's float32 sums lose three digits more.
-    rtol = 1e-9 if dtype == "float64" else 1e-3 if impl == "ref" else 1e-6
+    rtol = 1e-9 if dtype == "float64" else 1e-3 if impl == "ref" else 3e-6
     np.testing.assert_allclose(mean.numpy(), want_mean, rtol=rtol, atol=rtol)
     np.testing.assert_allclose(variance.numpy(), want_variance, rtol=rtol)
 

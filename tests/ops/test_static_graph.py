@@ -25,7 +25,9 @@ from pygan.ops import (
     instance_mean,
     label_conv2d,
     modulated_conv2d,
+    norm_statistics,
     setup_filter,
+    spade_norm,
     upfirdn2d,
     upsample2d,
     warp,
@@ -96,6 +98,13 @@ def numbers(x: paddle.Tensor, row: list[float]) -> paddle.Tensor:
     return size * paddle.to_tensor([row], "float64")
 
 
+def normalised(layer: Layer, x: paddle.Tensor, impl: str, **settings: Any) -> paddle.Tensor:
+    """x with gamma and beta of three of w's kernels, by the statistics of the batch."""
+    mean, variance = norm_statistics(x, impl=impl)
+    maps = conv2d(x, layer.w, padding=1, impl=impl)
+    return spade_norm(x, mean, variance, impl=impl, gamma_beta=maps, **settings)
+
+
 COLORS = [1.0, 0.5, 0, 0, 2, 1, -1, 0, 1, 0.25, -0.5, 0.125, 0.5, 1, 50, -1, 9]
 LAYERS: dict[str, tuple[Callable[..., paddle.Tensor], dict[str, Any]]] = {
     "bias_act": (lambda s, x, **k: bias_act(x, s.b, act="tanh", **k), {"channels": 3}),
@@ -121,6 +130,15 @@ LAYERS: dict[str, tuple[Callable[..., paddle.Tensor], dict[str, Any]]] = {
     ),
     "instance_mean": (lambda s, x, **k: instance_mean(x, ids(x), **k), {}),
     "instance_edges": (lambda s, x, **k: instance_edges(ids(x), **k), {}),
+    "norm_statistics": (
+        lambda s, x, **k: paddle.add(*norm_statistics(x, "instance", **k)),
+        {},
+    ),
+    "spade_norm": (lambda s, x, **k: normalised(s, x, activation="lrelu", **k), {"channels": 6}),
+    "spade_norm, own statistics": (
+        lambda s, x, **k: normalised(s, x, own_statistics="batch", **k),
+        {"channels": 6},
+    ),
     "conv2d": (lambda s, x, **k: conv2d(x, s.w, s.b, stride=2, padding=[1, 0], **k), {}),
     "conv_transpose2d": (
         lambda s, x, **k: conv_transpose2d(x, s.transposed, s.b, 2, 1, 1, **k),
