@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pygan.ops import native_info
 from pygan.ops._native import unavailable_reason
+from pygan.runtime import set_num_threads
 from tests.ops.tuner_bench import Bench
 
 
@@ -33,3 +36,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         mark = item.get_closest_marker("cpu_kernels")
         if mark is not None:
             item.add_marker(pytest.mark.skip(reason=mark.args[0]))
+
+
+@pytest.fixture
+def restored_threads() -> Iterator[None]:
+    before = native_info()["threads"]
+    yield
+    set_num_threads(before)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -102,13 +101,6 @@ def test_noise_belongs_to_colours() -> None:
         call("pg_augment", x, numbers, x, WARP)
     with pytest.raises(OSError, match="`noise` must be"):
         call("pg_augment", x, paddle.zeros([1, 7], "float64"), x, COLOR)
-
-
-@pytest.fixture
-def restored_threads() -> Iterator[None]:
-    before = native_info()["threads"]
-    yield
-    set_num_threads(before)
 
 
 def test_same_bits_for_any_number_of_threads(restored_threads: None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import paddle
@@ -298,13 +297,6 @@ def gradients_of(x: np.ndarray, b: np.ndarray, scale: np.ndarray, noise: np.ndar
     first = paddle.grad([(y * y).sum()], inputs, create_graph=True)
     second = paddle.grad([paddle.add_n([(g * g).sum() for g in first])], inputs)
     return [a.numpy() for a in (y, *first, *second)]
-
-
-@pytest.fixture
-def restored_threads() -> Iterator[None]:
-    before = native_info()["threads"]
-    yield
-    set_num_threads(before)
 
 
 @pytest.mark.parametrize("shape", [(3, 7, 95, 97), (70, 1500), (2, 3, 300, 301)])

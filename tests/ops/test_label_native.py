@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from label_cases import (
     label_conv_oracle,
 )
 
-from pygan.ops import instance_mean, label_conv2d, native_info, no_weight_gradients
+from pygan.ops import instance_mean, label_conv2d, no_weight_gradients
 from pygan.ops._native import call
 from pygan.runtime import set_num_threads
 
@@ -24,13 +23,6 @@ pytestmark = [
     pytest.mark.usefixtures("needs_native"),
     pytest.mark.cpu_kernels("they are of the CPU's kernels"),
 ]
-
-
-@pytest.fixture
-def restored_threads() -> Iterator[None]:
-    before = native_info()["threads"]
-    yield
-    set_num_threads(before)
 
 
 # Of several parts of the pixels, several blocks of channels, and partial vectors of both.
