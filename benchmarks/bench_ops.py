@@ -23,6 +23,8 @@ LAYERS = ((256, 64), (128, 128), (64, 256))
 AUGMENTED = ((32, 64), (8, 256))
 # Batch, labels, channels and size of label maps: those of COCO-Stuff.
 LABEL_MAP = {"batch": 1, "labels": 184, "channels": 128, "size": 256}
+# Batch, channels and size of what SPADE normalises: a late and an early layer.
+NORMALISED = ((4, 64, 256), (4, 256, 64))
 MODULES = {"pygan": "pygan_ops", "paddle": "paddle_ops", "torch": "torch_ops"}
 PEERS = {"PyTorch tuned": "torch-tuned", "PyTorch": "torch", "Paddle": "paddle"}
 
@@ -123,6 +125,19 @@ def workloads(quick: bool = False) -> list[Workload]:
                     f"label conv 3×3 {label_text()}, {what}, {direction(backward)}",
                     cases("label_conv", {**LABEL_MAP, "noise": noise, "backward": backward}),
                     [Goal(peer) for peer in PEERS],
+                )
+            )
+    for batch, channels, size in NORMALISED:
+        for backward in (False, True):
+            rows.append(
+                Workload(
+                    TITLE,
+                    f"SPADE norm {batch}×{channels}×{size}², {direction(backward)}",
+                    cases(
+                        "spade_norm",
+                        {"batch": batch, "channels": channels, "size": size, "backward": backward},
+                    ),
+                    [Goal("PyTorch tuned"), Goal("PyTorch", 2), Goal("Paddle", 5)],
                 )
             )
     return rows

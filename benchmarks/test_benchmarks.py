@@ -54,6 +54,11 @@ def test_label_conv(benchmark, noise, backward):
     benchmark(pygan_ops.label_conv(1, 30, 64, 64, noise, backward))
 
 
+@backward
+def test_spade_norm(benchmark, backward):
+    benchmark(pygan_ops.spade_norm(2, 8, 32, backward))
+
+
 def test_generator(benchmark):
     images = benchmark(pygan_networks.generator(resolution=32, batch=4, channel_base=1024))
     assert images.shape == [4, 3, 32, 32]

@@ -59,3 +59,17 @@ def label_conv(
         return F.conv2d(planes, weight, bias, padding=1)
 
     return timed(forward, [weight, bias], backward)
+
+
+def spade_norm(batch: int, channels: int, size: int, backward: bool) -> Body:
+    """Batch normalisation, scale and shift by maps of one convolution, and leaky ReLU."""
+    x = paddle.randn([batch, channels, size, size])
+    maps = paddle.randn([batch, 2 * channels, size, size])
+
+    def forward() -> paddle.Tensor:
+        gamma, beta = paddle.split(maps, 2, axis=1)
+        mean, variance = paddle.zeros([channels]), paddle.ones([channels])
+        normal = F.batch_norm(x, mean, variance, training=True)
+        return F.leaky_relu(normal * (1 + gamma) + beta, 0.2)
+
+    return timed(forward, [x, maps], backward)

@@ -102,3 +102,18 @@ def label_conv(
     ids = paddle.to_tensor(label_map.draw(batch, size, labels, noise))
     weight, bias = paddle.randn([channels, labels, 3, 3]), paddle.randn([channels])
     return timed(lambda: ops.label_conv2d(ids, weight, bias, padding=1), [weight, bias], backward)
+
+
+def spade_norm(batch: int, channels: int, size: int, backward: bool) -> Body:
+    """Batch normalisation, scaled and shifted by maps of one convolution, and leaky ReLU."""
+    x = paddle.randn([batch, channels, size, size])
+    maps = paddle.randn([batch, 2 * channels, size, size])
+
+    def forward() -> paddle.Tensor:
+        with paddle.no_grad():
+            mean, variance = ops.norm_statistics(x)
+        return ops.spade_norm(
+            x, mean, variance, gamma_beta=maps, own_statistics="batch", activation="lrelu"
+        )
+
+    return timed(forward, [x, maps], backward)

@@ -90,3 +90,16 @@ def label_conv(
         return F.conv2d(planes, weight, bias, padding=1)
 
     return timed(forward, [weight, bias], backward)
+
+
+def spade_norm(batch: int, channels: int, size: int, backward: bool) -> Body:
+    """Batch normalisation, scale and shift by maps of one convolution, and leaky ReLU."""
+    x = torch.randn(batch, channels, size, size)
+    maps = torch.randn(batch, 2 * channels, size, size)
+
+    def forward() -> torch.Tensor:
+        gamma, beta = maps.chunk(2, dim=1)
+        normal = F.batch_norm(x, None, None, training=True)
+        return F.leaky_relu(normal * (1 + gamma) + beta, 0.2)
+
+    return timed(forward, [x, maps], backward)
