@@ -67,7 +67,7 @@ class PaddleDevice:
             "capability": f"{major}.{minor}",
             "driver": driver_version(),
             "paddle": f"{paddle.__version__}, CUDA {paddle.version.cuda()}",
-            "cudnn": str(paddle.device.get_cudnn_version()),
+            "cudnn": cudnn_version(),
             "pygan": f"{pygan.__version__}, {library_digest()}",
         }
 
@@ -105,6 +105,12 @@ def library_digest() -> str:
     except OSError:
         return "no library"
     return digest.hexdigest()
+
+
+def cudnn_version() -> str:
+    """The version of cuDNN; 'none' without it, for which Paddle says None at first, then -1."""
+    version = paddle.device.get_cudnn_version()
+    return "none" if version is None or version < 0 else str(version)
 
 
 @functools.cache

@@ -12,7 +12,7 @@ import pytest
 
 from pygan import ops
 from pygan.ops import _native, _tuner
-from pygan.ops._tune_device import PaddleDevice
+from pygan.ops._tune_device import PaddleDevice, cudnn_version
 from pygan.ops._tuner import COMPOSED, NATIVE, REF, Tuner
 from tests.ops.tuner_bench import Bench, image
 
@@ -237,6 +237,14 @@ def test_a_user_without_a_home_keeps_nothing(monkeypatch: pytest.MonkeyPatch) ->
     made = _tuner._make()
     assert made is not None
     assert made._cache is None
+
+
+def test_the_absence_of_cudnn_has_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = []
+    for answer in (None, -1, 8907):
+        monkeypatch.setattr(paddle.device, "get_cudnn_version", lambda answer=answer: answer)
+        names.append(cudnn_version())
+    assert names == ["none", "none", "8907"]
 
 
 def test_another_build_of_the_kernels_is_another_identity(
