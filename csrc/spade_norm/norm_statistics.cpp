@@ -73,6 +73,7 @@ class NormStatistics {
   NormNumbers<C> numbers(int64_t plane) const {
     const Unit& u = units_[shape_.per_sample ? plane : plane % shape_.channels];
     NormNumbers<C> p = {};
+    p.dx_scale = 1;
     p.mean = static_cast<C>(u.mean);
     p.scale = 1;
     p.a = static_cast<C>(u.a);

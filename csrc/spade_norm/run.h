@@ -33,6 +33,7 @@ struct NormNumbers {
   C gamma, beta, ddgamma, ddbeta;
   C ddmean, ddvariance;  // scale * ddmean, scale^2 / 2 * ddvariance
   C a, b, c;             // a + b * normal + c * ddx is added to dx
+  C dx_scale;            // what that is multiplied by, of order 1
 };
 
 // Sums that a run adds to.
@@ -74,7 +75,8 @@ PYGAN_DECLARE_KERNELS(
     // Sums of ddx, and of ddx * normal.
     template <typename C>
     void norm_dot(const NormNumbers<C>& p, const C* x, const C* ddx, int64_t n, double sums[2]);
-    // to = from + a + b * normal + c * ddx; from and ddx may be null, and from may be to.
+    // to = dx_scale * (from + a + b * normal + c * ddx); from and ddx may be null, and from may be
+    // to.
     template <typename C> void norm_affine(const NormNumbers<C>& p, const C* x, const C* ddx,
                                            const C* from, C* to, int64_t n, bool stream);
     // Each element converted, and written `repeat` times, 1 or 2.

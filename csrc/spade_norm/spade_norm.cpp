@@ -75,6 +75,7 @@ class SpadeNorm {
       u = {};
       u.scale = 1 / std::sqrt(variance + call.epsilon);
       u.mean = static_cast<const C*>(call.mean)[unit];
+      u.dx_scale = dx_scale(u);
       u.ddmean = u.scale * value(call.ddmean, unit);
       u.ddvariance = u.scale * u.scale / 2 * value(call.ddvariance, unit);
     }
@@ -103,11 +104,15 @@ class SpadeNorm {
   // What a statistic is known by and gathers.
   struct Unit {
     double mean, scale, ddmean, ddvariance;
-    double a, b, c;
+    double a, b, c, dx_scale;
     NormSums sums;
     double dot[2];
   };
 
+  // One value is normalised to 0, whatever it is.
+  double dx_scale(const Unit& u) const {
+    return call_.own_statistics && shape_.values() == 1 ? 0 : u.scale;
+  }
   static double value(const void* p, int64_t i) {
     return p == nullptr ? 0 : static_cast<double>(static_cast<const C*>(p)[i]);
   }
@@ -138,6 +143,7 @@ class SpadeNorm {
     p.a = static_cast<C>(u.a);
     p.b = static_cast<C>(u.b);
     p.c = static_cast<C>(u.c);
+    p.dx_scale = static_cast<C>(u.dx_scale);
     return p;
   }
 
@@ -344,8 +350,9 @@ void SpadeNorm<T>::own_first_order() {
   const auto constants = [&](int64_t unit) {
     add_up(unit);
     Unit& u = units_[unit];
-    u.a = -u.scale * u.sums.s[NormSums::kQ] / values;
-    u.b = -u.scale * u.sums.s[NormSums::kQNormal] / values;
+    u.a = -u.sums.s[NormSums::kQ] / values;
+    u.b = -u.sums.s[NormSums::kQNormal] / values;
+    u.dx_scale = dx_scale(u);
   };
   const int64_t bytes = shape_.values() * static_cast<int64_t>(sizeof(C));
   if (bytes > kKeptBytes) {
@@ -366,6 +373,7 @@ void SpadeNorm<T>::own_first_order() {
     const int64_t slot = share ? thread_number() : unit_of(plane);
     return kept + slot * shape_.values() + index * shape_.plane();
   };
+  for (int64_t unit = 0; unit < shape_.units(); ++unit) units_[unit].dx_scale = 1;  // as yet
   each_unit(shape_, blocks_,
             norm_stage(
                 [&](int64_t plane, int64_t block) {

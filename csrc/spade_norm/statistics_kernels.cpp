@@ -78,12 +78,13 @@ void norm_affine(const NormNumbers<C>& p, const C* x, const C* ddx, const C* fro
                  bool stream) {
   typedef typename Vec<C>::type V;
   const V mean = splat(p.mean), scale = splat(p.scale);
-  const V a = splat(p.a), b = splat(p.b), c = splat(p.c);
+  const V a = splat(p.a), b = splat(p.b), c = splat(p.c), dx_scale = splat(p.dx_scale);
   const Operand<C, true> ddx_e(ddx, C(0)), from_e(from, C(0));
   const Result<C> result(to, stream, n);
   four_steps<C>(n, [&](int64_t i, auto access, int) __attribute__((always_inline)) {
     const V normal = (access.load(x + i) - mean) * scale;
-    result.put(i, from_e.at(i, access) + (a + b * normal + c * ddx_e.at(i, access)), access);
+    const V added = a + b * normal + c * ddx_e.at(i, access);
+    result.put(i, dx_scale * (from_e.at(i, access) + added), access);
   });
 }
 

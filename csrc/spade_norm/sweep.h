@@ -4,14 +4,15 @@
 //   normal = (x - mean) scale,  g = 1 + gamma,  u = normal g + beta,  k = u > 0 ? 1 : slope
 //
 //   order 0:  out = k u
-//   order 1:  e = k dy       dbeta = e    dgamma = e normal    dx = scale e g
+//   order 1:  e = k dy       dbeta = e    dgamma = e normal    dx = dx_scale e g
 //             sums of e, e normal, e g, e g normal
 //   order 2:  e = k dy       h = scale ddx - ddmean - ddvariance normal   (as NormNumbers has them)
 //             out = k (g h + ddgamma normal + ddbeta)
 //             dgamma = e h   dx = scale e (ddgamma - ddvariance g)
 //             sums of dx, e (g (h - 2 ddvariance normal) + ddgamma normal), e h
 //
-// each with a + b normal + c ddx added to dx.
+// each with a + b normal + c ddx added to dx: of order 1 before it is multiplied, since little may
+// be left of the difference.
 #pragma once
 
 #include "common/simd_access.h"
@@ -87,7 +88,7 @@ void backward_sweep_of(const NormNumbers<C>& p, const NormElements<C>& e, int64_
                        NormStream stream, NormSums* sums) {
   typedef typename Vec<C>::type V;
   const NormInputs<C, kLinear> inputs(p, e);
-  const V slope = splat(p.slope), scale = splat(p.scale), a = splat(p.a), b = splat(p.b);
+  const V slope = splat(p.slope), dx_scale = splat(p.dx_scale), a = splat(p.a), b = splat(p.b);
   const C* const dy = e.dy;
   const Result<C> dx(e.dx, stream.dx, n), dgamma(e.dgamma, stream.maps, n),
       dbeta(e.dbeta, stream.maps, n);
@@ -99,7 +100,7 @@ void backward_sweep_of(const NormNumbers<C>& p, const NormElements<C>& e, int64_
     const V q = one * point.g, e_normal = one * point.normal;
     dbeta.put(i, one, access);
     dgamma.put(i, e_normal, access);
-    dx.put(i, scale * q + (b * point.normal + a), access);
+    dx.put(i, dx_scale * (q + (b * point.normal + a)), access);
     sum_e += one;
     sum_e_normal += e_normal;
     sum_q += q;

@@ -312,3 +312,35 @@ def test_errors(error: type[Exception], message: str, arguments: dict[str, Any])
     with pytest.raises(error, match=message) as caught:
         spade_norm(**{**call, **arguments})
     assert str(caught.value).startswith("pygan.ops.spade_norm: ")
+
+
+@pytest.mark.parametrize("upsample", [1, 2])
+@pytest.mark.parametrize("over", ["batch", "instance"])
+def test_one_value_has_no_gradient(over: str, upsample: int) -> None:
+    """It is normalised to 0; 1 / sqrt(epsilon) would make much of the rounding."""
+    rng = np.random.default_rng(0)
+    x = tensor(rng.standard_normal([1 if over == "batch" else 4, 3, 1, 1]), "float32")
+    x.stop_gradient = False
+    mean, variance = norm_statistics(x, over)
+    y = spade_norm(x, mean, variance, own_statistics=over, upsample=upsample, impl="native")
+    dy = tensor(rng.standard_normal(y.shape), "float32")
+    (dx,) = paddle.grad([y], [x], grad_outputs=[dy])
+    assert not dx.numpy().any()
+
+
+@pytest.mark.parametrize("over", ["batch", "instance"])
+def test_gradient_of_what_hardly_varies(over: str) -> None:
+    """Where all of dy is alike, nearly nothing is left of it before it is scaled by 316."""
+    rng = np.random.default_rng(0)
+    x = np.float32(1 + 1e-5 * rng.standard_normal([2, 3, 5, 7]))
+    dy = np.float32(3 + 1e-4 * rng.standard_normal(x.shape))
+    gradients = []
+    for dtype, impl in (("float64", "ref"), ("float32", "native")):
+        t = tensor(x, dtype)
+        t.stop_gradient = False
+        mean, variance = norm_statistics(t, over, impl=impl)
+        y = spade_norm(t, mean, variance, own_statistics=over, impl=impl)
+        gradients.append(paddle.grad([y], [t], grad_outputs=[tensor(dy, dtype)])[0].numpy())
+    largest = np.abs(gradients[0]).max()
+    assert largest < 0.2  # of 3 * 316
+    np.testing.assert_allclose(gradients[1], gradients[0], rtol=0, atol=2e-4)
